@@ -1,1 +1,5 @@
 """The daemon of hookd."""
+
+from importlib.metadata import version
+
+__version__ = version("hookd-daemon")

@@ -44,6 +44,36 @@ HOOK_STATE_EXPIRED: HookState.ValueType  # 2
 HOOK_STATE_CONFLICTED: HookState.ValueType  # 3
 Global___HookState: _TypeAlias = HookState  # noqa: Y015
 
+class _TimerKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TimerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimerKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TIMER_KIND_UNSPECIFIED: _TimerKind.ValueType  # 0
+    TIMER_KIND_LEASE: _TimerKind.ValueType  # 1
+    """The lease of a run lapses."""
+    TIMER_KIND_TTL: _TimerKind.ValueType  # 2
+    """The ttl of a hook passes."""
+    TIMER_KIND_HOLD: _TimerKind.ValueType  # 3
+    """The hold of a token ends."""
+    TIMER_KIND_RETENTION: _TimerKind.ValueType  # 4
+    """An ended run need not be retained any longer."""
+
+class TimerKind(_TimerKind, metaclass=_TimerKindEnumTypeWrapper):
+    """What a timer is for."""
+
+TIMER_KIND_UNSPECIFIED: TimerKind.ValueType  # 0
+TIMER_KIND_LEASE: TimerKind.ValueType  # 1
+"""The lease of a run lapses."""
+TIMER_KIND_TTL: TimerKind.ValueType  # 2
+"""The ttl of a hook passes."""
+TIMER_KIND_HOLD: TimerKind.ValueType  # 3
+"""The hold of a token ends."""
+TIMER_KIND_RETENTION: TimerKind.ValueType  # 4
+"""An ended run need not be retained any longer."""
+Global___TimerKind: _TypeAlias = TimerKind  # noqa: Y015
+
 @_typing.final
 class RunRecord(_message.Message):
     """The part of a run that changes with every event; what never changes stands
@@ -367,3 +397,46 @@ class GarbageRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GarbageRecord: _TypeAlias = GarbageRecord  # noqa: Y015
+
+@_typing.final
+class TimerRecord(_message.Message):
+    """Something to be done at the time that stands in the timer's key. When that
+    time comes the thing is looked at again: a timer is a hint, never a fact.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PROJECT_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    RUN_UID_FIELD_NUMBER: _builtins.int
+    HOOK_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    kind: Global___TimerKind.ValueType
+    project: _builtins.str
+    run_id: _builtins.str
+    run_uid: _builtins.int
+    hook_id: _builtins.str
+    """For TTL."""
+    token: _builtins.str
+    """For HOLD."""
+    revision: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: Global___TimerKind.ValueType = ...,
+        project: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        run_uid: _builtins.int = ...,
+        hook_id: _builtins.str = ...,
+        token: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hook_id", b"hook_id", "kind", b"kind", "project", b"project", "revision", b"revision", "run_id", b"run_id", "run_uid", b"run_uid", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimerRecord: _TypeAlias = TimerRecord  # noqa: Y015

@@ -1,0 +1,32 @@
+"""What a handler knows of the call it answers, whatever the server is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+
+class CallContext(ABC):
+    """One call."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def metadata(self) -> Mapping[str, str]:
+        """What the caller sent beside the request; keys in lower case, text values only."""
+
+    @abstractmethod
+    def time_remaining(self) -> float | None:
+        """Seconds until the caller gives up; None when it has set no deadline."""
+
+    @abstractmethod
+    def long_wait(self) -> AbstractContextManager[None]:
+        """Says that the call is going to wait for something to happen.
+
+        Such calls count among the streams, and not among the calls in flight.
+
+        Raises:
+            LimitExceededError: there are too many streams and waits.
+        """

@@ -1,0 +1,82 @@
+"""How many calls the daemon takes at once; what is over is refused at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hookd_daemon.errors import LimitExceededError, StoreUnavailableError
+from hookd_daemon.telemetry.metrics import Metrics
+
+
+class Gate:
+    """Counts calls and streams, and refuses those over the limits.
+
+    Args:
+        metrics: holds the counts, and is told of refusals.
+        max_calls: calls that are being answered.
+        max_streams: streams, and calls that wait for something.
+    """
+
+    def __init__(self, metrics: Metrics, max_calls: int, max_streams: int) -> None:
+        self._metrics = metrics
+        self._max_calls = max_calls
+        self._max_streams = max_streams
+        self._draining = False
+
+    def drain(self) -> None:
+        """Refuses every new call from now on."""
+        self._draining = True
+
+    def _check_open(self) -> None:
+        if self._draining:
+            self._metrics.rejected["draining"] += 1
+            raise StoreUnavailableError("the daemon is going down")
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Lets one call in.
+
+        Raises:
+            LimitExceededError: there are too many.
+            StoreUnavailableError: the daemon is going down.
+        """
+        self._check_open()
+        metrics = self._metrics
+        if metrics.calls_in_flight >= self._max_calls:
+            metrics.rejected["calls"] += 1
+            raise LimitExceededError("calls_in_flight", self._max_calls)
+        metrics.calls_in_flight += 1
+        try:
+            yield
+        finally:
+            metrics.calls_in_flight -= 1
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Lets one stream in.
+
+        Raises:
+            LimitExceededError: there are too many.
+            StoreUnavailableError: the daemon is going down.
+        """
+        self._check_open()
+        metrics = self._metrics
+        if metrics.streams_open >= self._max_streams:
+            metrics.rejected["streams"] += 1
+            raise LimitExceededError("streams", self._max_streams)
+        metrics.streams_open += 1
+        try:
+            yield
+        finally:
+            metrics.streams_open -= 1
+
+    @contextmanager
+    def long_wait(self) -> Iterator[None]:
+        """Counts a call that was let in as a stream while it waits."""
+        with self.stream():
+            self._metrics.calls_in_flight -= 1
+            try:
+                yield
+            finally:
+                self._metrics.calls_in_flight += 1

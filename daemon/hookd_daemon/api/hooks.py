@@ -1,0 +1,283 @@
+"""``hookd.v1.HookService``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from hookd.v1 import hook_service_pb2 as pb
+from hookd.v1.common_pb2 import HookStatus
+from hookd.v1.events_pb2 import Event
+
+from hookd_daemon.api import messages, paging, validate
+from hookd_daemon.api.backend import Backend, Patience, random_text
+from hookd_daemon.api.context import CallContext
+from hookd_daemon.api.specs import hook_spec
+from hookd_daemon.api.status import fill_error
+from hookd_daemon.core import delivery, lookup, topics
+from hookd_daemon.core.hooks import Claimed, HookSpec, Outcome, create_hooks
+from hookd_daemon.core.lookup import HookView
+from hookd_daemon.core.moment import Moment
+from hookd_daemon.errors import (
+    HookConflictError,
+    HookdError,
+    HookNotFoundError,
+    InvalidArgumentError,
+)
+from hookd_daemon.store.tx import Tx
+
+T = TypeVar("T")
+
+#: How many payloads a stream reads at a time.
+PAYLOADS_AT_ONCE = 64
+
+
+class HookService:
+    """Answers the calls of ``hookd.v1.HookService``."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._max_token_bytes = backend.settings.max_token_bytes
+
+    async def create_hook(
+        self, request: pb.CreateHookRequest, call: CallContext
+    ) -> pb.CreateHookResponse:
+        """Claims a token for a run."""
+        project = validate.project(request.project)
+        run_id = validate.identifier("run_id", request.run_id)
+        spec = hook_spec("hook", request.hook, self._max_token_bytes)
+        outcome, view = await self._backend.run(_create_one, call.metadata, project, run_id, spec)
+        if isinstance(outcome, HookConflictError):
+            self._backend.note_conflict(run_id, outcome)
+        if isinstance(outcome, HookdError):
+            raise outcome
+        if view is None:
+            raise RuntimeError("a hook that was just created is not there")
+        return pb.CreateHookResponse(
+            hook=messages.hook_message(view), already_exists=outcome.existed
+        )
+
+    async def create_hooks(
+        self, request: pb.CreateHooksRequest, call: CallContext
+    ) -> pb.CreateHooksResponse:
+        """Claims many tokens in one commit."""
+        project = validate.project(request.project)
+        response = pb.CreateHooksResponse()
+        await self._claim_batch(call, project, request.hooks, response.results.add)
+        return response
+
+    async def claim_stream(
+        self, requests: AsyncIterator[pb.ClaimStreamRequest], call: CallContext
+    ) -> AsyncIterator[pb.ClaimStreamResponse]:
+        """Claims batch after batch."""
+        project: str | None = None
+        async for request in requests:
+            asked = validate.project(request.project)
+            if project not in (None, asked):
+                raise InvalidArgumentError("project", "is not the one the stream began with")
+            project = asked
+            response = pb.ClaimStreamResponse(batch_id=request.batch_id)
+            await self._claim_batch(call, project, request.hooks, response.results.add)
+            yield response
+
+    async def _claim_batch(
+        self,
+        call: CallContext,
+        project: str,
+        hooks: Sequence[pb.HookClaim],
+        add: Callable[[], pb.HookClaimResult],
+    ) -> None:
+        """Claims a batch, and adds a result for each of its hooks."""
+        validate.count("hooks", len(hooks), validate.MAX_BATCH)
+        refused: dict[int, HookdError] = {}
+        wanted: list[tuple[str, HookSpec]] = []
+        for i, hook in enumerate(hooks):
+            try:
+                run_id = validate.identifier(f"hooks[{i}].run_id", hook.run_id)
+                spec = hook_spec(f"hooks[{i}].hook", hook.hook, self._max_token_bytes)
+                wanted.append((run_id, spec))
+            except InvalidArgumentError as error:
+                refused[i] = error
+        outcomes = iter(await self._backend.run(create_hooks, call.metadata, project, wanted))
+        for i, hook in enumerate(hooks):
+            outcome = refused[i] if i in refused else next(outcomes)
+            _fill_result(add(), outcome)
+            if isinstance(outcome, HookConflictError):
+                self._backend.note_conflict(hook.run_id, outcome)
+
+    async def get_hook(self, request: pb.GetHookRequest, call: CallContext) -> pb.GetHookResponse:
+        """Reads a hook, by token or by id."""
+        project = validate.project(request.project)
+        patience = Patience(validate.wait_seconds(request.wait))
+        if request.WhichOneof("by") == "ref":
+            run_id, hook_id = _reference(request.ref)
+            view = await self._backend.run(
+                lookup.load_hook, None, project, run_id, hook_id, with_metadata=True
+            )
+            return pb.GetHookResponse(hook=messages.hook_message(view))
+        token = validate.token("token", request.token, self._max_token_bytes)
+
+        async def find() -> HookView:
+            return await self._backend.run(lookup.find_hook, None, project, token)
+
+        view = await self._when_there(call, project, token, patience, find)
+        return pb.GetHookResponse(hook=messages.hook_message(view))
+
+    async def _when_there(
+        self,
+        call: CallContext,
+        project: str,
+        token: str,
+        patience: Patience,
+        attempt: Callable[[], Awaitable[T]],
+    ) -> T:
+        """Tries again, each time the token is claimed, until its hook is found."""
+        try:
+            return await attempt()
+        except HookNotFoundError:
+            if not patience.left():
+                raise
+        with (
+            call.long_wait(),
+            self._backend.store.subscribe(topics.token(project, token)) as claimed,
+        ):
+            while True:
+                try:
+                    return await attempt()
+                except HookNotFoundError:
+                    if not await claimed.wait(patience.left()):
+                        raise
+
+    async def list_hooks(
+        self, request: pb.ListHooksRequest, call: CallContext
+    ) -> pb.ListHooksResponse:
+        """Lists the hooks of a run, or the tokens that are taken."""
+        project = validate.project(request.project)
+        limit = validate.page_size(request.page_size, 50)
+        if request.run_id:
+            validate.identifier("run_id", request.run_id)
+            if request.token_prefix:
+                raise InvalidArgumentError("token_prefix", "goes only without run_id")
+        prefix = request.token_prefix
+        validate.text("token_prefix", prefix, self._max_token_bytes)
+        filters = repr((project, request.run_id, prefix)).encode()
+        after = paging.position_of(filters, request.page_token).decode()
+        if request.run_id:
+            views = await self._backend.run(
+                lookup.list_hooks_of_run, None, project, request.run_id, after, limit
+            )
+        else:
+            views = await self._backend.run(
+                lookup.list_hooks_by_token, None, project, prefix, after or None, limit
+            )
+        end = ""
+        if len(views) == limit:
+            end = views[-1].hook_id if request.run_id else views[-1].record.token
+        return pb.ListHooksResponse(
+            hooks=[messages.hook_message(view) for view in views],
+            next_page_token=paging.page_token(filters, end.encode()),
+        )
+
+    async def resume_hook(
+        self, request: pb.ResumeHookRequest, call: CallContext
+    ) -> pb.ResumeHookResponse:
+        """Delivers a payload to a token."""
+        backend = self._backend
+        project = validate.project(request.project)
+        token = validate.token("token", request.token, self._max_token_bytes)
+        payload = validate.payload("payload", request.payload)
+        validate.text("payload_id", request.payload_id, validate.MAX_PAYLOAD_ID_BYTES)
+        payload_id = request.payload_id or random_text()
+        patience = Patience(validate.wait_seconds(request.wait))
+
+        async def deliver() -> delivery.Delivery:
+            return await backend.run(
+                delivery.resume_hook, call.metadata, project, token, payload_id, payload
+            )
+
+        done = await self._when_there(call, project, token, patience, deliver)
+        if done.duplicate:
+            backend.metrics.resume_duplicates += 1
+        return pb.ResumeHookResponse(
+            run_id=done.run_id,
+            hook_id=done.hook_id,
+            payload_seq=done.payload_seq,
+            duplicate=done.duplicate,
+        )
+
+    async def dispose_hook(
+        self, request: pb.DisposeHookRequest, call: CallContext
+    ) -> pb.DisposeHookResponse:
+        """Gives up a hook and its token."""
+        project = validate.project(request.project)
+        run_id, hook_id = _reference(request.ref)
+        view, already = await self._backend.run(
+            lookup.dispose_hook, call.metadata, project, run_id, hook_id
+        )
+        return pb.DisposeHookResponse(hook=messages.hook_message(view), already_disposed=already)
+
+    async def receive_payloads(
+        self, request: pb.ReceivePayloadsRequest, call: CallContext
+    ) -> AsyncIterator[pb.ReceivePayloadsResponse]:
+        """Streams the payloads of a hook until no more can come."""
+        project = validate.project(request.project)
+        run_id, hook_id = _reference(request.ref)
+        view = await self._backend.run(lookup.load_hook, None, project, run_id, hook_id)
+        uid, after = view.run.uid, request.after_payload_seq
+        listening = (topics.hook(uid, hook_id), topics.run_ended(uid))
+        with self._backend.store.subscribe(*listening) as news:
+            while True:
+                view, events = await self._backend.run(
+                    delivery.read_payloads, None, project, run_id, hook_id, after, PAYLOADS_AT_ONCE
+                )
+                for event in events:
+                    after = event.hook_received.payload_seq
+                    yield _received(event)
+                if len(events) == PAYLOADS_AT_ONCE:
+                    continue
+                if view.status != HookStatus.HOOK_STATUS_ACTIVE:
+                    closed = pb.HookClosed(status=view.status, run_status=view.run.record.status)
+                    yield pb.ReceivePayloadsResponse(closed=closed)
+                    return
+                await news.wait(None)
+
+
+def _reference(ref: pb.HookRef) -> tuple[str, str]:
+    return (
+        validate.identifier("ref.run_id", ref.run_id),
+        validate.identifier("ref.hook_id", ref.hook_id),
+    )
+
+
+def _fill_result(result: pb.HookClaimResult, outcome: Outcome) -> None:
+    if isinstance(outcome, Claimed):
+        claimed = result.claimed
+        claimed.hook_id = outcome.hook_id
+        claimed.token = outcome.token
+        claimed.revision = outcome.revision
+        claimed.already_exists = outcome.existed
+    else:
+        fill_error(result.error, outcome)
+
+
+def _received(event: Event) -> pb.ReceivePayloadsResponse:
+    received = event.hook_received
+    return pb.ReceivePayloadsResponse(
+        payload=pb.ReceivedPayload(
+            payload_seq=received.payload_seq,
+            payload_id=received.payload_id,
+            payload=received.payload,
+            received_at=event.time,
+            traceparent=received.traceparent,
+        )
+    )
+
+
+async def _create_one(
+    tx: Tx, moment: Moment, project: str, run_id: str, spec: HookSpec
+) -> tuple[Outcome, HookView | None]:
+    (outcome,) = await create_hooks(tx, moment, project, [(run_id, spec)])
+    if isinstance(outcome, HookdError):
+        return outcome, None
+    view = await lookup.load_hook(tx, moment, project, run_id, spec.hook_id, with_metadata=True)
+    return outcome, view

@@ -1,0 +1,304 @@
+"""The gRPC server: the one place that knows it is ``grpc.aio``.
+
+A handler takes a message and a ``CallContext`` and gives a message, or an
+async iterator of messages. Bytes are parsed and written here, so that bytes
+that are no message get a clear answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health as health_module
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hookd_daemon.api.context import CallContext
+from hookd_daemon.api.gate import Gate
+from hookd_daemon.api.status import to_status
+from hookd_daemon.errors import HookdError, InvalidArgumentError
+from hookd_daemon.logs import get_logger
+from hookd_daemon.telemetry.metrics import Metrics
+from hookd_daemon.telemetry.tracing import Tracing
+from hookd_daemon.values import Address
+
+log = get_logger(__name__)
+
+#: The largest message either way. Larger than any limit of a field, so that
+#: what is too large is answered by the check that names the field.
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+Servicer = "grpc.aio.ServicerContext[bytes, bytes]"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcCall(CallContext):
+    """A call of ``grpc.aio``; see ``CallContext``."""
+
+    __slots__ = ("_context", "_gate", "_metadata")
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], gate: Gate) -> None:
+        self._context = context
+        self._gate = gate
+        self._metadata: dict[str, str] | None = None
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """See ``CallContext.metadata``."""
+        if self._metadata is None:
+            sent = self._context.invocation_metadata() or ()
+            self._metadata = {str(k): v for k, v in sent if isinstance(v, str)}
+        return self._metadata
+
+    def time_remaining(self) -> float | None:
+        """See ``CallContext.time_remaining``."""
+        return self._context.time_remaining()
+
+    def long_wait(self) -> AbstractContextManager[None]:
+        """See ``CallContext.long_wait``."""
+        return self._gate.long_wait()
+
+
+class GrpcServer:
+    """Serves handlers over gRPC, with health and reflection.
+
+    Args:
+        services: the services, each with the object that has a method for each
+            of its calls, named like it in snake case.
+        gate: how many calls are let in.
+        tracing: makes a span for each call.
+        metrics: is told how long each took.
+    """
+
+    def __init__(
+        self,
+        services: list[tuple[ServiceDescriptor, object]],
+        gate: Gate,
+        tracing: Tracing,
+        metrics: Metrics,
+    ) -> None:
+        self._gate = gate
+        self._tracing = tracing
+        self._metrics = metrics
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+                ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+                # Two daemons on one port would each get half of the calls.
+                ("grpc.so_reuseport", 0),
+                # Clients keep idle connections alive; that is no attack.
+                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ]
+        )
+        self._health = health_module.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [descriptor.full_name for descriptor, _ in services]
+        self._names = ["", *names]
+        for descriptor, handlers in services:
+            self._server.add_generic_rpc_handlers((self._generic_handler(descriptor, handlers),))
+        reflection.enable_server_reflection(
+            (*names, health_module.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+
+    def _generic_handler(
+        self, service: ServiceDescriptor, handlers: object
+    ) -> grpc.GenericRpcHandler:
+        table = {
+            method.name: self._method_handler(
+                service, method, getattr(handlers, snake(method.name))
+            )
+            for method in service.methods
+        }
+        return grpc.method_handlers_generic_handler(service.full_name, table)
+
+    def _method_handler(
+        self, service: ServiceDescriptor, method: MethodDescriptor, handler: Callable[..., Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        path = f"/{service.full_name}/{method.name}"
+        parse = parser(GetMessageClass(method.input_type))
+        if not method.server_streaming:
+            return grpc.unary_unary_rpc_method_handler(self._unary(path, parse, handler))
+        if method.client_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._two_way(path, parse, handler))
+        return grpc.unary_stream_rpc_method_handler(self._stream(path, parse, handler))
+
+    def _unary(
+        self,
+        path: str,
+        parse: Callable[[bytes], Message],
+        handler: Callable[[Any, CallContext], Awaitable[Message]],
+    ) -> Callable[..., Awaitable[bytes]]:
+        gate = self._gate
+
+        async def answer(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            call = GrpcCall(context, gate)
+            with _Watch(self, path, call) as watch:
+                try:
+                    with gate.call():
+                        response = await handler(parse(data), call)
+                        return response.SerializeToString()
+                except Exception as error:  # noqa: BLE001 - all are answered
+                    await watch.refuse(context, error)
+
+        return answer
+
+    def _stream(
+        self,
+        path: str,
+        parse: Callable[[bytes], Message],
+        handler: Callable[[Any, CallContext], AsyncIterator[Message]],
+    ) -> Callable[..., AsyncIterator[bytes]]:
+        gate = self._gate
+
+        async def answer(
+            data: bytes, context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[bytes]:
+            call = GrpcCall(context, gate)
+            with _Watch(self, path, call) as watch:
+                try:
+                    with gate.stream():
+                        async for response in handler(parse(data), call):
+                            yield response.SerializeToString()
+                except Exception as error:  # noqa: BLE001 - all are answered
+                    await watch.refuse(context, error)
+
+        return answer
+
+    def _two_way(
+        self,
+        path: str,
+        parse: Callable[[bytes], Message],
+        handler: Callable[[AsyncIterator[Any], CallContext], AsyncIterator[Message]],
+    ) -> Callable[..., AsyncIterator[bytes]]:
+        gate = self._gate
+
+        async def answer(
+            sent: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[bytes]:
+            async def requests() -> AsyncIterator[Message]:
+                async for data in sent:
+                    yield parse(data)
+
+            call = GrpcCall(context, gate)
+            with _Watch(self, path, call) as watch:
+                try:
+                    with gate.stream():
+                        async for response in handler(requests(), call):
+                            yield response.SerializeToString()
+                except Exception as error:  # noqa: BLE001 - all are answered
+                    await watch.refuse(context, error)
+
+        return answer
+
+    async def start(self, address: Address) -> Address:
+        """Binds the address and begins to serve; port 0 picks a free one.
+
+        Raises:
+            RuntimeError: the address cannot be bound.
+        """
+        port = self._server.add_insecure_port(str(address))
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return Address(address.host, port)
+
+    async def not_serving(self) -> None:
+        """Reports NOT_SERVING, and refuses every new call."""
+        self._gate.drain()
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def _set_health(self, status: Any) -> None:
+        for name in self._names:
+            await self._health.set(name, status)
+
+    async def stop(self, grace: float) -> None:
+        """Stops: calls in flight have ``grace`` seconds to be answered."""
+        await self._server.stop(grace)
+
+    def finished(self, path: str, code: str, seconds: float) -> None:
+        """Notes that a call was answered."""
+        self._metrics.request_seconds(path, code, seconds)
+
+    @property
+    def tracing(self) -> Tracing:
+        """Makes the spans of the calls."""
+        return self._tracing
+
+
+class _Watch:
+    """The span, the time and the status of one call."""
+
+    __slots__ = ("_begin", "_code", "_path", "_server", "_span")
+
+    def __init__(self, server: GrpcServer, path: str, call: GrpcCall) -> None:
+        self._server = server
+        self._path = path
+        self._code = "OK"
+        tracing = server.tracing
+        self._span = tracing.server_span(path, call.metadata if tracing.enabled else {})
+        self._begin = time.perf_counter()
+
+    def __enter__(self) -> _Watch:
+        self._span.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, frames: Any) -> None:
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            self._code = "CANCELLED"
+        self._span.set_code(self._code)
+        self._span.__exit__(None, None, None)
+        self._server.finished(self._path, self._code, time.perf_counter() - self._begin)
+
+    async def refuse(
+        self, context: grpc.aio.ServicerContext[Any, Any], error: Exception
+    ) -> NoReturn:
+        """Answers the call with an error, which never shows what is inside."""
+        if isinstance(error, HookdError):
+            status = to_status(error)
+            code = _CODES[status.code]
+            self._code = code.name
+            await context.abort(
+                code,
+                status.message,
+                (("grpc-status-details-bin", status.SerializeToString()),),
+            )
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        self._code = "INTERNAL"
+        self._span.record_error(error)
+        log.exception("a call failed", method=self._path)
+        await context.abort(grpc.StatusCode.INTERNAL, "the daemon failed; its log says why")
+
+
+def parser(message: type[Message]) -> Callable[[bytes], Message]:
+    """Reads bytes as a message.
+
+    Raises (the function):
+        InvalidArgumentError: they are none.
+    """
+    name = message.DESCRIPTOR.full_name
+
+    def parse(data: bytes) -> Message:
+        try:
+            return message.FromString(data)
+        except DecodeError:
+            raise InvalidArgumentError(
+                "request",
+                f"{len(data)} bytes are not a {name}; strings must be valid UTF-8",
+            ) from None
+
+    return parse
+
+
+def snake(name: str) -> str:
+    """``CreateHook`` as ``create_hook``."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

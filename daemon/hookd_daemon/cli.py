@@ -1,0 +1,129 @@
+"""The command `hookd`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from hookd_daemon import config
+from hookd_daemon.config import ConfigError, Settings, StartupError
+
+
+def _version() -> str:
+    try:
+        return f"hookd {version('hookd-daemon')}"
+    except PackageNotFoundError:
+        return "hookd (not installed)"
+
+
+app = App(
+    name="hookd",
+    help="The hookd daemon: durable workflow runs and hooks with unique tokens, over gRPC.",
+    version=_version,
+    version_flags=["--version"],
+    help_flags=["--help", "-h"],
+)
+
+
+def _option(field: str, group: str, *, boolean: bool = False) -> Parameter:
+    """Describes a flag from the setting of the same name.
+
+    Flags are taken as text: the settings check and explain all values alike,
+    wherever they come from.
+    """
+    info = Settings.model_fields[field]
+    text = info.description or ""
+    if info.default is not None and info.default_factory is None and not boolean:
+        text += (
+            f" Default: {info.default:g}."
+            if field == "drain_timeout"
+            else f" Default: {info.default}."
+        )
+    return Parameter(
+        help=f"{text} [{config.ENV_PREFIX}{field.upper()}]",
+        group=group,
+        negative="" if not boolean else None,
+    )
+
+
+@app.command
+def serve(
+    *,
+    config_file: Annotated[
+        Path | None,
+        Parameter(
+            name="--config",
+            help="TOML file with settings, by the names of the flags with underscores, and a "
+            "table [projects.NAME] for what differs per project. [HOOKD_CONFIG]",
+            group="Data",
+        ),
+    ] = None,
+    data_dir: Annotated[str | None, _option("data_dir", "Data")] = None,
+    backup_dir: Annotated[str | None, _option("backup_dir", "Data")] = None,
+    retention: Annotated[str | None, _option("retention", "Data")] = None,
+    listen: Annotated[str | None, _option("listen", "Network")] = None,
+    http: Annotated[str | None, _option("http", "Network")] = None,
+    insecure: Annotated[bool | None, _option("insecure", "Network", boolean=True)] = None,
+    max_calls_in_flight: Annotated[str | None, _option("max_calls_in_flight", "Limits")] = None,
+    max_streams: Annotated[str | None, _option("max_streams", "Limits")] = None,
+    max_token_bytes: Annotated[str | None, _option("max_token_bytes", "Limits")] = None,
+    drain_timeout: Annotated[str | None, _option("drain_timeout", "Limits")] = None,
+    log_level: Annotated[str | None, _option("log_level", "Logs")] = None,
+    log_format: Annotated[str | None, _option("log_format", "Logs")] = None,
+    log_tokens: Annotated[bool | None, _option("log_tokens", "Logs", boolean=True)] = None,
+    ready_fd: Annotated[str | None, _option("ready_fd", "Supervision")] = None,
+    ready_file: Annotated[str | None, _option("ready_file", "Supervision")] = None,
+) -> int:
+    """Serve the API until SIGTERM or SIGINT, then drain and exit 0.
+
+    Flags win over the environment (HOOKD_* as shown), which wins over the TOML
+    file, which wins over the defaults. Traces and metrics are exported when the
+    standard OTEL_* variables name an OTLP endpoint.
+    """
+    flags: dict[str, Any] = dict(locals())
+    settings = config.load(flags, config=flags.pop("config_file"))
+
+    # Late, so that --help and a bad flag need no store and no gRPC.
+    from hookd_daemon import server  # noqa: PLC0415
+
+    return server.run(settings)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: Words after the program's name; the process's own by default.
+
+    Returns:
+        The exit status: 0 after an orderly end, 1 if the daemon failed, 2 if
+        it was asked for something that makes no sense.
+    """
+    try:
+        result = app(
+            arguments if arguments is None else list(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        return _complain(" ".join(str(error).split()), ConfigError.exit_status)
+    except StartupError as error:
+        return _complain(str(error), error.exit_status)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, status: int) -> int:
+    # Whatever was quoted from the outside, this stays one line.
+    line = "".join(c if c.isprintable() else "�" for c in message)
+    print(f"hookd: error: {line}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

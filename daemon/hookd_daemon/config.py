@@ -1,0 +1,383 @@
+"""Settings of the daemon: flags, environment, a TOML file and defaults, in that order.
+
+The layers are merged here by hand, before validation, because only then does
+every value still know where it came from: an error names the very flag,
+variable or key that has to be changed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from hookd_daemon.values import Address, parse_address, parse_duration_ms, shorten
+
+ENV_PREFIX = "HOOKD_"
+CONFIG_ENV = "HOOKD_CONFIG"
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["json", "console"]
+
+_HUNDRED_YEARS_MS = 36_500 * 86_400_000
+
+
+class StartupError(Exception):
+    """A reason not to start that the operator can act upon, said in one line.
+
+    Attributes:
+        exit_status: What the process exits with.
+    """
+
+    exit_status = 1
+
+
+class ConfigError(StartupError):
+    """A setting is malformed, out of range or contradicts another."""
+
+    exit_status = 2
+
+
+def _whole(low: int, high: int) -> BeforeValidator:
+    """Builds a validator of whole numbers that says its range when it refuses one."""
+
+    def check(value: object) -> int:
+        try:
+            # TOML's `true` is an int to Python, but not to whoever wrote it.
+            number = -1 if isinstance(value, bool | float) else int(str(value).strip())
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return BeforeValidator(check)
+
+
+def _choice(*choices: str) -> BeforeValidator:
+    def check(value: object) -> str:
+        text = str(value).strip().lower()
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return BeforeValidator(check)
+
+
+def _flag(value: object) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False}
+    text = str(value).strip().lower()
+    if text not in words:
+        raise ValueError("must be true or false")
+    return words[text]
+
+
+def _path(value: object) -> Path:
+    text = str(value)
+    if not isinstance(value, str | Path) or not text or "\0" in text:
+        raise ValueError("must be a path")
+    return Path(text)
+
+
+def _retention(value: object) -> str:
+    text = str(value).strip().lower()
+    _retention_ms(text)
+    return text
+
+
+def _retention_ms(value: str) -> int | None:
+    if value == "keep":
+        return None
+    if value == "drop":
+        return 0
+    try:
+        milliseconds = parse_duration_ms(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "keep", or "drop"') from None
+    if milliseconds > _HUNDRED_YEARS_MS:
+        raise ValueError('must be at most 36500d, or "keep"')
+    return milliseconds
+
+
+def _seconds(low: float, high: float) -> BeforeValidator:
+    def check(value: object) -> float:
+        seconds = parse_duration_ms(value) / 1000
+        if not low <= seconds <= high:
+            raise ValueError(f"must be from {low:g} to {high:g} seconds")
+        return seconds
+
+    return BeforeValidator(check)
+
+
+def _listen(value: object) -> str:
+    return str(parse_address(value))
+
+
+def _http(value: object) -> str | None:
+    return None if value is None or value == "" else _listen(value)
+
+
+def _open_descriptor(value: object) -> int:
+    descriptor = int(str(value)) if str(value).strip().isdecimal() else -1
+    try:
+        os.fstat(descriptor)
+    except (OSError, OverflowError):
+        raise ValueError("must be the number of an open file descriptor") from None
+    return descriptor
+
+
+def _default_backup_dir(validated: dict[str, Any]) -> Path:
+    # Beside the data, not inside: hard links need the same file system, and
+    # nothing but the store has business inside its directory.
+    return Path(f"{validated.get('data_dir', Path('hookd-data'))}-backups")
+
+
+def _default_log_format() -> LogFormat:
+    return "console" if sys.stderr.isatty() else "json"
+
+
+_Flag = Annotated[bool, BeforeValidator(_flag)]
+_Path = Annotated[Path, BeforeValidator(_path)]
+_Retention = Annotated[str, BeforeValidator(_retention)]
+
+
+class _Source(NamedTuple):
+    """Where a value was given: by a flag or variable of this name, or in a file."""
+
+    name: str = ""
+    file: Path | None = None
+
+    def describe(self, loc: list[str]) -> str:
+        return self.name or f"{'.'.join(loc)} in {self.file}"
+
+
+def _flag_name(field: str) -> str:
+    return "--" + field.replace("_", "-")
+
+
+class ProjectSettings(BaseModel):
+    """What may differ from project to project (TOML table ``[projects.NAME]``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    retention: _Retention | None = None
+
+
+class Settings(BaseModel):
+    """Everything an operator can choose; see the fields' descriptions.
+
+    Use `load` to read the layers; the constructor takes values as they are
+    written in any of them and applies the same checks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_dir: _Path = Field(
+        default=Path("hookd-data"),
+        description="Directory of the data; made if it is not there.",
+    )
+    listen: Annotated[str, BeforeValidator(_listen)] = Field(
+        default="127.0.0.1:4665",
+        description="Address of the gRPC API, HOST:PORT; port 0 picks a free one.",
+    )
+    http: Annotated[str | None, BeforeValidator(_http)] = Field(
+        default="127.0.0.1:4666",
+        description="Address of /metrics, /healthz and /readyz, HOST:PORT; port 0 picks a free "
+        'one, "" turns them off.',
+    )
+    backup_dir: _Path = Field(
+        default_factory=_default_backup_dir,
+        description="Directory below which backups are made. Default: DATA_DIR-backups.",
+    )
+    retention: _Retention = Field(
+        default="7d",
+        description='How long an ended run is kept: a duration as 7d, 1h30m, 500ms, or "keep", '
+        'or "drop" (removed at once).',
+    )
+    projects: dict[str, ProjectSettings] = Field(default_factory=dict)
+    max_calls_in_flight: Annotated[int, _whole(1, 1_000_000)] = Field(
+        default=1024,
+        description="Calls being answered at one time; more are refused at once with "
+        "RESOURCE_EXHAUSTED (1 to 1000000).",
+    )
+    max_streams: Annotated[int, _whole(1, 1_000_000)] = Field(
+        default=20_000,
+        description="Streams and long waits open at one time (1 to 1000000).",
+    )
+    max_token_bytes: Annotated[int, _whole(1, 4096)] = Field(
+        default=512, description="Longest token accepted, in bytes of UTF-8 (1 to 4096)."
+    )
+    drain_timeout: Annotated[float, _seconds(0, 3600)] = Field(
+        default=10.0,
+        description="How long a stopping daemon waits for calls in flight: seconds, or a "
+        "duration (0 to 1h).",
+    )
+    log_level: Annotated[LogLevel, _choice(*get_args(LogLevel))] = Field(
+        default="info", description="Least severe log level written: debug, info, warning, error."
+    )
+    log_format: Annotated[LogFormat, _choice(*get_args(LogFormat))] = Field(
+        default_factory=_default_log_format,
+        description="json (one object a line) or console. Default: console on a terminal.",
+    )
+    log_tokens: _Flag = Field(
+        default=False,
+        description="Write raw tokens into logs and spans. A token is a bearer secret: without "
+        "this, only a short hash of it is written.",
+    )
+    insecure: _Flag = Field(
+        default=False,
+        description="Allow --listen on an address other machines can reach, without TLS or keys.",
+    )
+    ready_fd: Annotated[int | None, BeforeValidator(_open_descriptor)] = Field(
+        default=None,
+        description="File descriptor that gets one line of JSON with the addresses in use once "
+        "the daemon serves; closed after.",
+    )
+    ready_file: _Path | None = Field(
+        default=None,
+        description="File that gets the same line, in one step.",
+    )
+
+    @property
+    def listen_address(self) -> Address:
+        """Host and port of the gRPC API."""
+        return parse_address(self.listen)
+
+    @property
+    def http_address(self) -> Address | None:
+        """Host and port of the HTTP endpoints; None if they are off."""
+        return None if self.http is None else parse_address(self.http)
+
+    def retention_ms(self, project: str) -> int | None:
+        """Returns how long an ended run of a project is kept.
+
+        Args:
+            project: The project's name.
+
+        Returns:
+            Milliseconds; 0 to remove it at once, None to keep it for good.
+        """
+        own = self.projects.get(project)
+        return _retention_ms(
+            self.retention if own is None or own.retention is None else own.retention
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what is in force, as JSON types, for the log line at start.
+
+        There are no secrets among the settings today. One that comes must be
+        left out here.
+        """
+        return self.model_dump(mode="json")
+
+
+def load(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Settings:
+    """Reads the settings from all layers.
+
+    Args:
+        flags: Values given on the command line, by field name; None counts as
+            not given.
+        environ: The environment; the process's own by default. An empty
+            variable counts as not set, except for ``HOOKD_HTTP``, where empty
+            means off.
+        config: The TOML file; ``HOOKD_CONFIG`` by default.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        ConfigError: A value is bad; the message names where it was given.
+    """
+    environ = os.environ if environ is None else environ
+    if config is None and environ.get(CONFIG_ENV):
+        config = Path(environ[CONFIG_ENV])
+    values: dict[str, object] = {}
+    sources: dict[str, _Source] = {}
+    if config is not None:
+        for key, value in _read_toml(config).items():
+            values[key] = value
+            sources[key] = _Source(file=config)
+    for field in Settings.model_fields:
+        variable = ENV_PREFIX + field.upper()
+        text = environ.get(variable)
+        if field != "projects" and text is not None and (text or field == "http"):
+            values[field] = text
+            sources[field] = _Source(name=variable)
+    for field, value in (flags or {}).items():
+        if value is not None:
+            values[field] = value
+            sources[field] = _Source(name=_flag_name(field))
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        # The default of one field not being made is only a consequence of another's error.
+        causes = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
+        raise ConfigError("; ".join(_explain(e, sources) for e in causes)) from None
+    _check_together(settings, sources)
+    return settings
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    for key in content:
+        if key not in Settings.model_fields:
+            near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigError(f"{path}: there is no setting {shorten(key)}{hint}")
+    return content
+
+
+def _explain(error: ErrorDetails, sources: Mapping[str, _Source]) -> str:
+    loc = [str(part) for part in error["loc"] if part != "[key]"]
+    source = sources[loc[0]].describe(loc)
+    if error["type"] == "value_error":
+        reason = str(error["ctx"]["error"])
+    elif error["type"] == "extra_forbidden":
+        return f"{source}: there is no such setting"
+    elif error["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        reason = "must be a table"
+    else:
+        reason = error["msg"]
+    return f"{source}: {reason}, not {shorten(error['input'])}"
+
+
+def _check_together(settings: Settings, sources: Mapping[str, _Source]) -> None:
+    """Checks what no single value shows."""
+
+    def source(field: str) -> str:
+        return sources.get(field, _Source(name=_flag_name(field))).describe([field])
+
+    if not settings.insecure and not _is_loopback(settings.listen_address.host):
+        raise ConfigError(
+            f"{source('listen')}: {settings.listen} can be reached by other machines, and hookd "
+            "has neither TLS nor keys yet; listen on 127.0.0.1, or add --insecure if the network "
+            "is trusted"
+        )
+    if settings.backup_dir.absolute() == settings.data_dir.absolute():
+        raise ConfigError(f"{source('backup_dir')}: this is the data directory itself")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        # Any other name may resolve to anything, now or later.
+        return host == "localhost"

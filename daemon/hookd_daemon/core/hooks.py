@@ -1,0 +1,225 @@
+"""Creating hooks: claims that win, claims that lose, and retries of both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf.duration_pb2 import Duration
+from hookd.v1.common_pb2 import Payload
+from hookd.v1.events_pb2 import Event, HookConflicted, HookCreated
+
+from hookd_daemon.core import keys, topics
+from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.runs import RunState, find_run, read_event
+from hookd_daemon.core.timers import set_timer
+from hookd_daemon.core.tokens import conflict_with, ttl_timer
+from hookd_daemon.errors import (
+    Conflict,
+    HookConflictError,
+    HookdError,
+    HookNotFoundError,
+    IdReusedError,
+    RunNotActiveError,
+    RunNotFoundError,
+)
+from hookd_daemon.records.v1.records_pb2 import (
+    HOOK_STATE_CONFLICTED,
+    HOOK_STATE_DISPOSED,
+    HOOK_STATE_EXPIRED,
+    ClaimRecord,
+    HookRecord,
+)
+from hookd_daemon.store.tx import Tx
+
+
+@dataclass(slots=True)
+class HookSpec:
+    """What the creator of a hook says about it.
+
+    Attributes:
+        hook_id: its id in the run.
+        token: the token it asks for; None for the generated one.
+        generated: the token it gets when it asks for none.
+        metadata: what is attached for whoever looks it up; None for nothing.
+        ttl_ms: the hook disposes itself after this time; 0 for never.
+        hold_after_ms: the token stays taken so long after the run's end.
+    """
+
+    hook_id: str
+    token: str | None
+    generated: str = ""
+    metadata: Payload | None = None
+    ttl_ms: int = 0
+    hold_after_ms: int = 0
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A hook that is there.
+
+    Attributes:
+        hook_id: its id in the run.
+        token: its token.
+        revision: the claim's fencing number.
+        existed: it was there before this call.
+    """
+
+    hook_id: str
+    token: str
+    revision: int
+    existed: bool
+
+
+#: A claim has won, or why it has not. Errors are values here, because what a
+#: lost claim wrote must be committed.
+Outcome = Claimed | HookdError
+
+
+async def create_hooks(
+    tx: Tx, moment: Moment, project: str, wanted: Sequence[tuple[str, HookSpec]]
+) -> list[Outcome]:
+    """Creates hooks, one after the other, each for the run with the given id.
+
+    Returns:
+        An outcome for each, in order: ``HookConflictError``,
+        ``RunNotFoundError``, ``RunNotActiveError``, ``IdReusedError`` or
+        ``HookNotFoundError`` (this very hook was there and is gone) for those
+        that are not there.
+    """
+    runs: dict[str, RunState | None] = {}
+    written: dict[str, RunState] = {}
+    outcomes: list[Outcome] = []
+    for run_id, spec in wanted:
+        if run_id not in runs:
+            runs[run_id] = await find_run(tx, moment, project, run_id)
+        run = runs[run_id]
+        if run is None:
+            outcomes.append(RunNotFoundError(run_id))
+            continue
+        before = run.record.last_seq
+        outcomes.append(await create_hook(run, moment, spec))
+        if run.record.last_seq != before:
+            written[run_id] = run
+    for run in written.values():
+        run.save()
+    return outcomes
+
+
+async def create_hook(
+    run: RunState, moment: Moment, spec: HookSpec, *, by_run: bool = True
+) -> Outcome:
+    """Creates a hook of a run; the run's record is to be saved by the caller.
+
+    ``by_run`` is False when the run's starter claims for it, and nobody works
+    on the run yet.
+    """
+    tx = run.tx
+    hook_key = keys.hook(run.uid, spec.hook_id)
+    known = await tx.get(hook_key)
+    if known is not None:
+        return await _retried(run, spec, HookRecord.FromString(known))
+    if not run.active:
+        return RunNotActiveError(run.run_id, run.record.status)
+    project = run.project
+    token = spec.generated if spec.token is None else spec.token
+    now = moment.now_ms
+    claim = ClaimRecord(
+        run_uid=run.uid,
+        run_id=run.run_id,
+        hook_id=spec.hook_id,
+        claimed_ms=now,
+        traceparent=moment.traceparent,
+    )
+    if spec.ttl_ms:
+        claim.expires_ms = now + spec.ttl_ms
+    if spec.hold_after_ms:
+        claim.hold_after_ms = spec.hold_after_ms
+    holder = await tx.claim(project, token, claim)
+    record = HookRecord(
+        token=token,
+        created_ms=now,
+        ttl_ms=spec.ttl_ms,
+        hold_after_ms=spec.hold_after_ms,
+        generated=spec.token is None,
+        metadata_digest=digest(spec.metadata),
+    )
+    if holder is not None:
+        conflict = await conflict_with(tx, moment, project, token, holder)
+        if by_run:
+            run.begin(moment)
+        record.state = HOOK_STATE_CONFLICTED
+        record.created_seq = run.append(
+            Event(
+                correlation_id=spec.hook_id,
+                hook_conflict=HookConflicted(conflict=conflict.detail),
+            ),
+            moment,
+        )
+        tx.put(hook_key, record.SerializeToString())
+        tx.tally("conflicts")
+        return HookConflictError(conflict)
+    if by_run:
+        run.begin(moment)
+    created = HookCreated(token=token, revision=claim.revision)
+    _describe(created, spec)
+    record.revision = claim.revision
+    record.created_seq = run.append(
+        Event(correlation_id=spec.hook_id, hook_created=created), moment
+    )
+    tx.put(hook_key, record.SerializeToString())
+    if spec.ttl_ms:
+        set_timer(tx, claim.expires_ms, ttl_timer(project, token, claim))
+    tx.notify(topics.token(project, token))
+    tx.tally("claims")
+    return Claimed(spec.hook_id, token, claim.revision, existed=False)
+
+
+def _describe(created: HookCreated, spec: HookSpec) -> None:
+    if spec.metadata is not None:
+        created.metadata.CopyFrom(spec.metadata)
+    if spec.ttl_ms:
+        created.ttl.CopyFrom(duration(spec.ttl_ms))
+    if spec.hold_after_ms:
+        created.hold_after.CopyFrom(duration(spec.hold_after_ms))
+
+
+async def _retried(run: RunState, spec: HookSpec, hook: HookRecord) -> Outcome:
+    """The first answer again, for a hook id that the run has used before."""
+    same_token = hook.generated if spec.token is None else spec.token == hook.token
+    if (
+        not same_token
+        or spec.ttl_ms != hook.ttl_ms
+        or spec.hold_after_ms != hook.hold_after_ms
+        or digest(spec.metadata) != hook.metadata_digest
+    ):
+        return IdReusedError(
+            f"run {run.run_id} has used the hook id {spec.hook_id} before, with another "
+            "token, ttl, hold_after or metadata",
+            run_id=run.run_id,
+            hook_id=spec.hook_id,
+        )
+    if hook.state == HOOK_STATE_CONFLICTED:
+        event = await read_event(run.tx, run, hook.created_seq)
+        return HookConflictError(Conflict(event.hook_conflict.conflict))
+    if hook.state in (HOOK_STATE_DISPOSED, HOOK_STATE_EXPIRED):
+        # Never "success": whoever reads that would believe to hold the token.
+        how = "disposed" if hook.state == HOOK_STATE_DISPOSED else "expired"
+        return HookNotFoundError.gone(run.run_id, spec.hook_id, hook.token, how)
+    return Claimed(spec.hook_id, hook.token, hook.revision, existed=True)
+
+
+def digest(payload: Payload | None) -> bytes:
+    """What tells one payload from another; empty for none. BLAKE2b, 16 bytes."""
+    if payload is None:
+        return b""
+    kind = payload.content_type.encode()
+    return hashlib.blake2b(
+        len(kind).to_bytes(4, "big") + kind + payload.data, digest_size=16
+    ).digest()
+
+
+def duration(milliseconds: int) -> Duration:
+    """A duration as the API has it."""
+    return Duration(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)

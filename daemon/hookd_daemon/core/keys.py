@@ -1,0 +1,137 @@
+"""The layout of the keys: the one place that knows it.
+
+One byte names the table; ``store.keys`` has two more. Numbers are 8 bytes, big
+endian; ``~`` marks one that is subtracted from 2^64 - 1, so that the newest
+comes first. A run's ``uid`` names its records: a run with the same id that is
+started after this one was removed shares none of them.
+
+    R project NUL run_id                 RunRecord
+    L project NUL ~created ~uid          run_id: all runs, newest first
+    S status project NUL ~created ~uid   run_id: the same, by status
+    E uid seq                            hookd.v1.Event: the log
+    H uid hook_id                        HookRecord
+    P uid len(hook_id) hook_id seq       PayloadRecord: the payloads of a hook
+    D project NUL len(token) token id    ReceiptRecord: payload ids that were accepted
+    N uid namespace                      StreamRecord
+    C uid len(namespace) namespace index ChunkRecord
+    X due number                         TimerRecord
+    G uid                                GarbageRecord: a run whose records are to go
+"""
+
+from __future__ import annotations
+
+from hookd.v1.common_pb2 import RunStatus
+
+RUN = b"R"
+BY_TIME = b"L"
+BY_STATUS = b"S"
+EVENT = b"E"
+HOOK = b"H"
+PAYLOAD = b"P"
+RECEIPT = b"D"
+STREAM = b"N"
+CHUNK = b"C"
+TIMER = b"X"
+GARBAGE = b"G"
+
+_MAX = (1 << 64) - 1
+
+
+def number(value: int) -> bytes:
+    """A number as keys hold it."""
+    return value.to_bytes(8, "big")
+
+
+def newest_first(value: int) -> bytes:
+    """A number as keys hold it so that the greatest comes first."""
+    return (_MAX - value).to_bytes(8, "big")
+
+
+def _sized(text: str) -> bytes:
+    raw = text.encode()
+    return len(raw).to_bytes(2, "big") + raw
+
+
+def run(project: str, run_id: str) -> bytes:
+    """The key of a run."""
+    return b"R" + project.encode() + b"\0" + run_id.encode()
+
+
+def runs_by_time(project: str) -> bytes:
+    """What the keys of a project's runs by their time begin with."""
+    return BY_TIME + project.encode() + b"\0"
+
+
+def runs_with_status(status: RunStatus.ValueType) -> bytes:
+    """What the keys of all runs with one status begin with."""
+    return BY_STATUS + bytes([status])
+
+
+def runs_by_status(project: str, status: RunStatus.ValueType) -> bytes:
+    """What the keys of a project's runs with one status begin with."""
+    return runs_with_status(status) + project.encode() + b"\0"
+
+
+def age(created_ms: int, uid: int) -> bytes:
+    """The end of a key in the lists of runs."""
+    return newest_first(created_ms) + newest_first(uid)
+
+
+def events(uid: int) -> bytes:
+    """What the keys of a run's log begin with."""
+    return EVENT + number(uid)
+
+
+def hooks(uid: int) -> bytes:
+    """What the keys of a run's hooks begin with; the hook id follows."""
+    return HOOK + number(uid)
+
+
+def hook(uid: int, hook_id: str) -> bytes:
+    """The key of a hook."""
+    return HOOK + number(uid) + hook_id.encode()
+
+
+def payloads(uid: int, hook_id: str) -> bytes:
+    """What the keys of a hook's payloads begin with."""
+    return PAYLOAD + number(uid) + _sized(hook_id)
+
+
+def receipt(project: str, token: str, payload_id: str) -> bytes:
+    """The key of a payload id that was accepted for a token."""
+    return RECEIPT + project.encode() + b"\0" + _sized(token) + payload_id.encode()
+
+
+def streams(uid: int) -> bytes:
+    """What the keys of a run's streams begin with; the namespace follows."""
+    return STREAM + number(uid)
+
+
+def stream(uid: int, namespace: str) -> bytes:
+    """The key of a stream."""
+    return STREAM + number(uid) + namespace.encode()
+
+
+def chunks(uid: int, namespace: str) -> bytes:
+    """What the keys of a stream's chunks begin with."""
+    return CHUNK + number(uid) + _sized(namespace)
+
+
+def timer(due_ms: int, unique: int) -> bytes:
+    """The key of a timer."""
+    return TIMER + number(due_ms) + number(unique)
+
+
+def due_of(timer_key: bytes) -> int:
+    """The time, in milliseconds since 1970, of a timer's key."""
+    return int.from_bytes(timer_key[1:9], "big")
+
+
+def garbage(uid: int) -> bytes:
+    """The key of a note that a run's records are to be removed."""
+    return GARBAGE + number(uid)
+
+
+def uid_of(garbage_key: bytes) -> int:
+    """The run's uid in such a key."""
+    return int.from_bytes(garbage_key[1:9], "big")

@@ -1,0 +1,39 @@
+"""Timers: what is to be done later, in the order of its time."""
+
+from __future__ import annotations
+
+from hookd_daemon.core import keys, topics
+from hookd_daemon.records.v1.records_pb2 import TimerRecord
+from hookd_daemon.store.keys import end_of
+from hookd_daemon.store.tx import Tx
+
+
+def set_timer(tx: Tx, due_ms: int, timer: TimerRecord) -> None:
+    """Has something done at ``due_ms``, in milliseconds since 1970, or soon after."""
+    tx.put(keys.timer(due_ms, tx.revision()), timer.SerializeToString())
+    tx.notify(topics.TIMERS)
+
+
+async def next_timers(
+    tx: Tx, since_ms: int, until_ms: int, limit: int
+) -> tuple[list[tuple[bytes, TimerRecord]], int | None]:
+    """Reads the timers that are due.
+
+    Args:
+        tx: the transaction.
+        since_ms: no timer is due before this: the search begins here, behind
+            the remains of the timers that are done.
+        until_ms: the time now.
+        limit: how many at most.
+
+    Returns:
+        The timers with their keys, and the time of the first that is not due
+        yet, None when there is none or ``limit`` was reached.
+    """
+    pairs = await tx.scan(keys.TIMER + keys.number(since_ms), end_of(keys.TIMER), limit)
+    due = [
+        (key, TimerRecord.FromString(value)) for key, value in pairs if keys.due_of(key) <= until_ms
+    ]
+    if len(due) < len(pairs):
+        return due, keys.due_of(pairs[len(due)][0])
+    return due, None

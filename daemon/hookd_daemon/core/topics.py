@@ -1,0 +1,34 @@
+"""What waiters wait for."""
+
+from __future__ import annotations
+
+from hookd_daemon.store.tx import Topic
+
+
+def run_ended(uid: int) -> Topic:
+    """A run has ended."""
+    return ("ended", uid)
+
+
+def run_log(uid: int) -> Topic:
+    """A run's log has grown."""
+    return ("log", uid)
+
+
+def hook(uid: int, hook_id: str) -> Topic:
+    """A hook has accepted a payload or is closed."""
+    return ("hook", uid, hook_id)
+
+
+def token(project: str, token: str) -> Topic:
+    """A token was claimed."""
+    return ("token", project, token)
+
+
+def stream(uid: int, namespace: str) -> Topic:
+    """A stream has grown or is closed."""
+    return ("stream", uid, namespace)
+
+
+TIMERS: Topic = "timers"
+"""A timer was set that may be due before all others, or garbage was left."""

@@ -1,0 +1,197 @@
+"""The life of the daemon: open, recover, serve, drain, close."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+from hookd.v1 import admin_service_pb2, hook_service_pb2, run_service_pb2, stream_service_pb2
+from hookd.v1.common_pb2 import RunStatus
+
+from hookd_daemon import __version__, logs, ready
+from hookd_daemon.api.admin import AdminService, count_all_runs
+from hookd_daemon.api.backend import Backend
+from hookd_daemon.api.counting import PENDING, RUNNING, Counting
+from hookd_daemon.api.gate import Gate
+from hookd_daemon.api.hooks import HookService
+from hookd_daemon.api.runs import RunService
+from hookd_daemon.api.streams import StreamService
+from hookd_daemon.api.transport import GrpcServer
+from hookd_daemon.clock import Clock
+from hookd_daemon.config import Settings, StartupError
+from hookd_daemon.core import keys
+from hookd_daemon.http import HttpServer
+from hookd_daemon.store.rocks import RocksStore
+from hookd_daemon.store.rocks.directory import DataDirectoryError
+from hookd_daemon.sweeper import Sweeper
+from hookd_daemon.telemetry.setup import Telemetry
+
+log = logs.get_logger(__name__)
+
+#: The flusher comes back from the disk and wants the interpreter for a moment;
+#: at Python's usual 5 ms it would wait for it longer than for the disk.
+SWITCH_INTERVAL_S = 0.0005
+
+
+class Daemon:
+    """One daemon on one data directory.
+
+    Args:
+        settings: what the operator chose.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._telemetry = Telemetry(settings)
+        self._counting = Counting(self._telemetry.metrics)
+        self._stop = asyncio.Event()
+        self._broken: BaseException | None = None
+        self._serving = False
+
+    def stop(self) -> None:
+        """Asks the daemon to drain and end."""
+        self._stop.set()
+
+    def _break(self, error: BaseException) -> None:
+        """The store can be written no longer: nothing may be answered any more."""
+        if self._broken is None:
+            log.error("the store cannot be written; the daemon ends", error=str(error))
+            self._broken = error
+        self._stop.set()
+
+    def _not_ready(self) -> str | None:
+        if self._broken is not None:
+            return "the store cannot be written"
+        return None if self._serving else "draining" if self._stop.is_set() else "starting"
+
+    async def run(self) -> int:
+        """Serves until asked to stop; returns the exit status.
+
+        Raises:
+            StartupError: the daemon cannot start.
+            DataDirectoryError: the data directory cannot be used.
+        """
+        settings, metrics = self._settings, self._telemetry.metrics
+        store = RocksStore(
+            settings.data_dir,
+            on_flush=self._note_flush,
+            on_failure=self._break,
+            observe=self._counting.observe,
+        )
+        try:
+            backend = Backend(store, Clock(), settings, self._telemetry.tracing, metrics)
+            await self._count_runs(store)
+            self._observe(store)
+            log.info(
+                "recovered",
+                tokens=store.recovered_tokens,
+                seconds=round(store.recovery_seconds, 3),
+                data_dir=str(settings.data_dir),
+            )
+            return await self._serve(backend, store)
+        finally:
+            store.close()
+            await asyncio.to_thread(self._telemetry.shutdown)
+
+    def _note_flush(self, commits: int, seconds: float) -> None:
+        self._telemetry.metrics.commit_group_size.record(commits)
+        self._telemetry.metrics.flush_seconds.record(seconds)
+
+    async def _count_runs(self, store: RocksStore) -> None:
+        runs = self._counting.runs
+        pending, running = RunStatus.RUN_STATUS_PENDING, RunStatus.RUN_STATUS_RUNNING
+        runs[PENDING] = await count_all_runs(store, keys.runs_with_status(pending))
+        runs[RUNNING] = await count_all_runs(store, keys.runs_with_status(running))
+
+    def _observe(self, store: RocksStore) -> None:
+        def active_runs() -> Iterable[tuple[str, int]]:
+            return self._counting.runs.items()
+
+        self._telemetry.metrics.observe(
+            active_tokens=store.index.projects,
+            index_bytes=store.index.memory_bytes,
+            store_bytes=store.disk_bytes,
+            active_runs=active_runs,
+        )
+
+    async def _serve(self, backend: Backend, store: RocksStore) -> int:
+        settings, telemetry = self._settings, self._telemetry
+        gate = Gate(telemetry.metrics, settings.max_calls_in_flight, settings.max_streams)
+        grpc_server = GrpcServer(
+            [
+                (service(run_service_pb2, "RunService"), RunService(backend)),
+                (service(hook_service_pb2, "HookService"), HookService(backend)),
+                (service(stream_service_pb2, "StreamService"), StreamService(backend)),
+                (
+                    service(admin_service_pb2, "AdminService"),
+                    AdminService(backend, store, self._counting),
+                ),
+            ],
+            gate,
+            telemetry.tracing,
+            telemetry.metrics,
+        )
+        http_server = None
+        http_address = None
+        if settings.http_address is not None:
+            http_server = HttpServer(
+                settings.http_address, metrics=telemetry.prometheus, not_ready=self._not_ready
+            )
+            http_address = str(await http_server.start())
+        sweeper = asyncio.create_task(Sweeper(backend).run(), name="hookd-sweeper")
+        try:
+            grpc_address = str(await grpc_server.start(settings.listen_address))
+        except RuntimeError as error:
+            raise StartupError(f"cannot listen on {settings.listen}: {error}") from error
+        self._serving = True
+        log.info("serving", grpc=grpc_address, http=http_address, version=__version__)
+        ready.announce(settings, grpc=grpc_address, http=http_address)
+        await self._stop.wait()
+        self._serving = False
+        log.info("draining", seconds=settings.drain_timeout)
+        await grpc_server.not_serving()
+        store.end_waits()
+        await grpc_server.stop(0 if self._broken else settings.drain_timeout)
+        await sweeper
+        if http_server is not None:
+            await http_server.stop()
+        ready.retract(settings)
+        log.info("stopped")
+        return 1 if self._broken else 0
+
+
+def service(module: Any, name: str) -> ServiceDescriptor:
+    """The description of a service in a generated module."""
+    found: ServiceDescriptor = module.DESCRIPTOR.services_by_name[name]
+    return found
+
+
+async def _run(settings: Settings) -> int:
+    daemon = Daemon(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, daemon.stop)
+    return await daemon.run()
+
+
+def run(settings: Settings) -> int:
+    """Runs a daemon in this process until SIGTERM or SIGINT.
+
+    Returns:
+        The exit status: 0 when it was asked to stop, 1 when it had to.
+
+    Raises:
+        StartupError: the daemon cannot start.
+    """
+    logs.configure(settings)
+    ready.retract(settings)
+    log.info("starting", version=__version__, **settings.describe())
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        return asyncio.run(_run(settings))
+    except DataDirectoryError as error:
+        raise StartupError(str(error)) from error

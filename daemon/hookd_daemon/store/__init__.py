@@ -1,0 +1,1 @@
+"""The store: ordered keys, claims of tokens, and atomic commits."""

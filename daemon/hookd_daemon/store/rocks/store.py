@@ -1,0 +1,233 @@
+"""RocksDB: write now, flush together, answer after."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from rocksdict import Checkpoint, Rdict, WriteBatch, WriteOptions
+
+from hookd_daemon._native import TokenIndex
+from hookd_daemon.errors import HookdError, StoreUnavailableError
+from hookd_daemon.records.v1.records_pb2 import ClaimRecord
+from hookd_daemon.store import keys
+from hookd_daemon.store.hub import Hub, HubSubscription
+from hookd_daemon.store.rocks.directory import (
+    FORMAT,
+    DataDirectory,
+    DataDirectoryError,
+    sync_directory,
+    write_durably,
+)
+from hookd_daemon.store.rocks.flusher import Flusher
+from hookd_daemon.store.rocks.options import database_options
+from hookd_daemon.store.rocks.tx import RocksTx
+from hookd_daemon.store.transaction import run_at_once
+from hookd_daemon.store.tx import Store, Tally, Topic, Tx
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: How many claims go to the index at once during recovery.
+RECOVERY_BATCH = 10_000
+
+
+class RocksStore(Store):
+    """The embedded engine; open it inside a running event loop.
+
+    A transaction function runs without ever giving up the event loop, and its
+    writes go to RocksDB at once, unsynced: the next function sees them. The
+    answer waits for a flush that began after the write, also the answer of a
+    function that only read: what it read may not be durable yet.
+
+    Args:
+        path: the data directory.
+        on_flush: told of each flush: commits that waited, seconds it took.
+        on_failure: told once when the store can be written no longer. Nothing
+            is answered from then on, and the process should end: memory is
+            ahead of the disk, and only a restart tells the truth.
+        observe: told what each commit did, for the counters.
+
+    Attributes:
+        db: the database.
+        index: who owns which token.
+        last_revision: the greatest revision that was given.
+        reserved_revisions: up to which revision a restart knows.
+        recovered_tokens: how many claims were read back.
+        recovery_seconds: how long that took, with opening the database.
+
+    Raises:
+        DataDirectoryError: the directory cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_flush: Callable[[int, float], None] = lambda _commits, _seconds: None,
+        on_failure: Callable[[BaseException], None] = lambda _error: None,
+        observe: Callable[[Tally], None] = lambda _tally: None,
+    ) -> None:
+        begin = time.monotonic()
+        self.directory = DataDirectory(path)
+        try:
+            self.db = Rdict(str(self.directory.database), database_options())
+        except Exception as error:
+            self.directory.close()
+            raise DataDirectoryError(f"RocksDB cannot open {path}: {error}") from error
+        self._unsynced = WriteOptions()
+        self._unsynced.sync = False
+        self._observe = observe
+        self._on_failure = on_failure
+        self._hub = Hub()
+        self._closed = False
+        self.index = TokenIndex()
+        self.recovered_tokens = self._recover_claims()
+        self.last_revision = self.reserved_revisions = self._recover_revisions()
+        self.recovery_seconds = time.monotonic() - begin
+        self._flusher = Flusher(self._flush, on_flush, self._fail)
+
+    def _recover_claims(self) -> int:
+        total = 0
+        batches: dict[str, tuple[list[bytes], list[int], list[int]]] = {}
+        for key, value in self.pairs(keys.CLAIMS):
+            if not key.startswith(keys.CLAIMS):
+                break
+            project, token = keys.split_claim(key)
+            claim = ClaimRecord.FromString(value)
+            tokens, runs, revisions = batches.setdefault(project, ([], [], []))
+            tokens.append(token)
+            runs.append(claim.run_uid)
+            revisions.append(claim.revision)
+            total += 1
+            if len(tokens) >= RECOVERY_BATCH:
+                self.index.load(project, *batches.pop(project))
+        for project, batch in batches.items():
+            self.index.load(project, *batch)
+        return total
+
+    def _recover_revisions(self) -> int:
+        bound: bytes | None = self.db.get(keys.REVISIONS)
+        return 0 if bound is None else int.from_bytes(bound, "big")
+
+    def pairs(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Reads the database in order, from a key on."""
+        return cast("Iterator[tuple[bytes, bytes]]", self.db.items(from_key=start))
+
+    async def transact(
+        self, fn: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """See ``Store.transact``."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        tx = RocksTx(self)
+        try:
+            result = run_at_once(fn, tx, *args, **kwargs)
+            if tx.writes:
+                self._write(tx)
+        except HookdError:
+            tx.undo()
+            await self._durable()
+            raise
+        except BaseException:
+            tx.undo()
+            raise
+        if tx.writes:
+            if tx.tallies:
+                self._observe(tx.tallies)
+            self._hub.publish(tx.topics)
+            await self._flusher.durable()
+        else:
+            await self._durable()
+        return result
+
+    async def _durable(self) -> None:
+        if not self._flusher.idle:
+            await self._flusher.durable()
+
+    def _write(self, tx: RocksTx) -> None:
+        batch = WriteBatch(raw_mode=True)
+        for key, value in tx.writes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        try:
+            self.db.write(batch, self._unsynced)
+        except Exception as error:
+            self._fail(error)
+            raise StoreUnavailableError("the store cannot be written") from error
+        bound = tx.writes.get(keys.REVISIONS)
+        if bound is not None:
+            self.reserved_revisions = int.from_bytes(bound, "big")
+
+    def _flush(self) -> None:
+        self.db.flush_wal(True)
+
+    def _fail(self, error: BaseException) -> None:
+        self._closed = True
+        self._hub.close()
+        self._on_failure(error)
+
+    def subscribe(self, *topics: Topic) -> HubSubscription:
+        """See ``Store.subscribe``."""
+        return self._hub.subscribe(*topics)
+
+    def end_waits(self) -> None:
+        """Ends all waits, now and later, with StoreUnavailableError; transactions go on."""
+        self._hub.close()
+
+    def disk_bytes(self) -> int:
+        """Bytes that the database uses on disk, its log included."""
+        return directory_bytes(self.directory.database)
+
+    async def backup(self, target: Path) -> int:
+        """Writes a consistent copy, which opens as a data directory; returns its bytes.
+
+        Files are shared by hard links where the file system allows.
+
+        Raises:
+            FileExistsError: ``target`` is there already.
+        """
+        return await asyncio.to_thread(self._backup, target)
+
+    def _backup(self, target: Path) -> int:
+        if target.exists():
+            raise FileExistsError(target)
+        # Under another name until it is whole: what has the name is good.
+        fresh = target.with_name(target.name + ".incomplete")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True, mode=0o700)
+        self.db.flush_wal(True)
+        Checkpoint(self.db).create_checkpoint(str(fresh / "db"))
+        write_durably(fresh / "format", f"{FORMAT}\n")
+        fresh.rename(target)
+        sync_directory(target.parent)
+        return directory_bytes(target)
+
+    async def compact(self) -> None:
+        """Compacts the whole database, in a thread."""
+        await asyncio.to_thread(self.db.compact_range, None, None)
+
+    def close(self) -> None:
+        """Makes everything durable and gives the directory free. Waits end, too."""
+        self._closed = True
+        self._hub.close()
+        self._flusher.stop()
+        self.db.close()
+        self.directory.close()
+
+
+def directory_bytes(path: Path) -> int:
+    """The sizes of all files below a directory."""
+    total = 0
+    for file in path.rglob("*"):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            continue  # RocksDB removes files while we look
+    return total

@@ -1,0 +1,105 @@
+"""Fires timers when they are due, and removes what old runs have left."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hookd_daemon.api.backend import Backend
+from hookd_daemon.core import topics
+from hookd_daemon.core.firing import collect_garbage, fire_timer
+from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.timers import next_timers, set_timer
+from hookd_daemon.errors import StoreUnavailableError
+from hookd_daemon.logs import get_logger
+from hookd_daemon.records.v1.records_pb2 import TimerKind, TimerRecord
+from hookd_daemon.store.tx import Tx
+
+log = get_logger(__name__)
+
+#: How many timers are fired, and how many records removed, in one commit.
+TIMERS_AT_ONCE = 64
+RECORDS_AT_ONCE = 256
+#: A sweep begins so long before the end of the one before: timers of calls
+#: that were under way then are not missed.
+OVERLAP_MS = 10_000
+#: A timer that cannot be fired is tried again after so long.
+POSTPONE_MS = 60_000
+
+Due = list[tuple[bytes, TimerRecord]]
+
+
+class Sweeper:
+    """The task that does what is due.
+
+    Args:
+        backend: the store and the time.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._swept_ms = 0
+
+    async def run(self) -> None:
+        """Sweeps until the store closes."""
+        store = self._backend.store
+        try:
+            with store.subscribe(topics.TIMERS) as news:
+                while True:
+                    wait_s = await self._sweep()
+                    if wait_s != 0:
+                        await news.wait(wait_s)
+        except StoreUnavailableError:
+            return
+
+    async def _sweep(self) -> float | None:
+        """Does a part of what is due; returns how long nothing will be, in seconds."""
+        store, clock = self._backend.store, self._backend.clock
+        now = clock.now_ms()
+        due, next_ms = await store.transact(next_timers, self._swept_ms, now, TIMERS_AT_ONCE)
+        if due:
+            await self._fire(due)
+        more_garbage = await store.transact(collect_garbage, RECORDS_AT_ONCE)
+        if len(due) == TIMERS_AT_ONCE or more_garbage:
+            await asyncio.sleep(0)
+            return 0
+        self._swept_ms = max(now - OVERLAP_MS, 0)
+        if next_ms is None:
+            return None
+        return max(next_ms - clock.now_ms(), 0) / 1000
+
+    async def _fire(self, due: Due) -> None:
+        moments = {timer.project: self._backend.moment(timer.project) for _, timer in due}
+        try:
+            await self._backend.store.transact(_fire_all, moments, due)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            log.exception("timers could not be fired together; trying them one by one")
+            for one in due:
+                await self._fire_alone(moments, one)
+
+    async def _fire_alone(self, moments: dict[str, Moment], one: tuple[bytes, TimerRecord]) -> None:
+        try:
+            await self._backend.store.transact(_fire_all, moments, [one])
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            key, timer = one
+            log.exception(
+                "a timer could not be fired; trying again in a minute",
+                kind=TimerKind.Name(timer.kind),
+                run_id=timer.run_id,
+                project=timer.project,
+            )
+            later = self._backend.clock.now_ms() + POSTPONE_MS
+            await self._backend.store.transact(_postpone, key, later, timer)
+
+
+async def _fire_all(tx: Tx, moments: dict[str, Moment], due: Due) -> None:
+    for key, timer in due:
+        await fire_timer(tx, moments[timer.project], key, timer)
+
+
+async def _postpone(tx: Tx, key: bytes, due_ms: int, timer: TimerRecord) -> None:
+    tx.delete(key)
+    set_timer(tx, due_ms, timer)

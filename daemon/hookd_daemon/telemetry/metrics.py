@@ -1,0 +1,203 @@
+"""The daemon's metrics.
+
+Everything counted on the path of a call is a plain integer here; observable
+instruments read it when a reader collects. OpenTelemetry names; in Prometheus
+``hookd.claims`` is ``hookd_claims_total``, units become suffixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from hookd_daemon.telemetry.histogram import SECONDS, SIZES, Histogram, RequestTimes, Series
+
+RELEASE_CAUSES: Final = (
+    "disposed",
+    "expired",
+    "completed",
+    "failed",
+    "cancelled",
+    "lease_expired",
+    "hold_ended",
+    "superseded",
+)
+END_STATUSES: Final = ("completed", "failed", "cancelled")
+REJECTIONS: Final = ("calls", "streams", "draining")
+
+_Read = Callable[[], int]
+_ReadEach = Callable[[], Iterable[tuple[str, int]]]
+_Callback = Callable[[CallbackOptions], Iterable[Observation]]
+
+
+class Metrics:
+    """Counters to add to, histograms to record into, gauges to be told how to read.
+
+    Counters are written by the event loop alone and read from any thread.
+
+    Attributes:
+        claims: Claims that created a hook.
+        conflicts: Claims that lost.
+        releases: Claims that ended, by cause (`RELEASE_CAUSES`).
+        resumes: Payloads accepted.
+        resume_duplicates: Payloads answered as already accepted.
+        runs_started: Runs started.
+        runs_ended: Runs ended, by status (`END_STATUSES`).
+        rejected: Calls refused because of a limit: ``calls`` in flight,
+            ``streams`` open, or ``draining``.
+        calls_in_flight: Unary calls being answered now.
+        streams_open: Streams and long waits open now.
+        commit_group_size: Writes that one flush made durable; ``record(n)``.
+        flush_seconds: Time of one flush; ``record(seconds)``.
+        request_seconds: Time per call; ``request_seconds(method, code, seconds)``.
+    """
+
+    __slots__ = (
+        "_flush_times",
+        "_group_sizes",
+        "_meter",
+        "calls_in_flight",
+        "claims",
+        "commit_group_size",
+        "conflicts",
+        "flush_seconds",
+        "rejected",
+        "releases",
+        "request_seconds",
+        "resume_duplicates",
+        "resumes",
+        "runs_ended",
+        "runs_started",
+        "streams_open",
+    )
+
+    def __init__(self, meter: Meter) -> None:
+        self.claims = 0
+        self.conflicts = 0
+        self.releases = dict.fromkeys(RELEASE_CAUSES, 0)
+        self.resumes = 0
+        self.resume_duplicates = 0
+        self.runs_started = 0
+        self.runs_ended = dict.fromkeys(END_STATUSES, 0)
+        self.rejected = dict.fromkeys(REJECTIONS, 0)
+        self.calls_in_flight = 0
+        self.streams_open = 0
+        self._group_sizes = Histogram(
+            "hookd.commit.group.size", "{write}", "Writes made durable by one flush.", SIZES
+        )
+        self.commit_group_size: Series = self._group_sizes.new_series({})
+        self._flush_times = Histogram(
+            "hookd.flush.duration", "s", "Time to bring one group of writes to disk.", SECONDS
+        )
+        self.flush_seconds: Series = self._flush_times.new_series({})
+        self.request_seconds = RequestTimes("hookd.request.duration", "Time to answer one call.")
+        self._meter = meter
+        self._observe_counters()
+
+    def histograms(self) -> tuple[Histogram, ...]:
+        """Returns the histograms, which no instrument of the SDK knows."""
+        return (self._group_sizes, self._flush_times, self.request_seconds)
+
+    def observe(
+        self,
+        *,
+        active_tokens: _ReadEach | None = None,
+        index_bytes: _Read | None = None,
+        store_bytes: _Read | None = None,
+        active_runs: _ReadEach | None = None,
+    ) -> None:
+        """Registers how to read the gauges; each at most once.
+
+        The functions are called by the threads of scrapes and pushes, never by
+        the event loop: they must be safe from any thread, and quick. A view of a
+        dict, as ``counts.items()``, is safe to return; it is copied at once. One
+        that raises is logged and its gauge left out.
+
+        Args:
+            active_tokens: Tokens that are taken, per project.
+            index_bytes: Memory of the token index.
+            store_bytes: Size of the store on disk.
+            active_runs: Runs that have not ended, by status.
+        """
+        gauge = self._meter.create_observable_gauge
+        if active_tokens is not None:
+            gauge(
+                "hookd.tokens.active",
+                [_each(active_tokens, "hookd.project")],
+                unit="{token}",
+                description="Tokens that are taken.",
+            )
+        if index_bytes is not None:
+            gauge(
+                "hookd.index.size",
+                [_one(index_bytes)],
+                unit="By",
+                description="Memory of the token index.",
+            )
+        if store_bytes is not None:
+            gauge(
+                "hookd.store.size",
+                [_one(store_bytes)],
+                unit="By",
+                description="Size of the store on disk.",
+            )
+        if active_runs is not None:
+            gauge(
+                "hookd.runs.active",
+                [_each(active_runs, "status")],
+                unit="{run}",
+                description="Runs that have not ended.",
+            )
+
+    def _observe_counters(self) -> None:
+        counters: tuple[tuple[str, str, str, _Callback], ...] = (
+            ("hookd.claims", "{claim}", "Claims that created a hook.", _one(lambda: self.claims)),
+            ("hookd.conflicts", "{claim}", "Claims that lost.", _one(lambda: self.conflicts)),
+            ("hookd.releases", "{claim}", "Claims that ended.", _each_of(self.releases, "cause")),
+            ("hookd.resumes", "{payload}", "Payloads accepted.", _one(lambda: self.resumes)),
+            (
+                "hookd.resume.duplicates",
+                "{payload}",
+                "Payloads that had been accepted before.",
+                _one(lambda: self.resume_duplicates),
+            ),
+            ("hookd.runs.started", "{run}", "Runs started.", _one(lambda: self.runs_started)),
+            ("hookd.runs.ended", "{run}", "Runs ended.", _each_of(self.runs_ended, "status")),
+            (
+                "hookd.calls.rejected",
+                "{call}",
+                "Calls refused because of a limit.",
+                _each_of(self.rejected, "limit"),
+            ),
+        )
+        for name, unit, description, read in counters:
+            self._meter.create_observable_counter(name, [read], unit=unit, description=description)
+        up_down = self._meter.create_observable_up_down_counter
+        up_down(
+            "hookd.calls.in_flight",
+            [_one(lambda: self.calls_in_flight)],
+            unit="{call}",
+            description="Unary calls being answered.",
+        )
+        up_down(
+            "hookd.streams.open",
+            [_one(lambda: self.streams_open)],
+            unit="{stream}",
+            description="Streams and long waits open.",
+        )
+
+
+def _one(read: _Read) -> _Callback:
+    return lambda _: (Observation(read()),)
+
+
+def _each(read: _ReadEach, label: str) -> _Callback:
+    # list() copies a dict's view in one step, while the event loop may change it.
+    return lambda _: [Observation(value, {label: key}) for key, value in list(read())]
+
+
+def _each_of(counts: Mapping[str, int], label: str) -> _Callback:
+    # The keys are fixed from the start, so reading needs no lock.
+    return _each(counts.items, label)

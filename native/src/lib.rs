@@ -1,0 +1,23 @@
+//! `TokenIndex`: which run of which project owns which hook token, in memory.
+//!
+//! [`index`] is the whole of it in plain Rust; `python` shows it to Python as
+//! the extension module `hookd_daemon._native`.
+
+mod arena;
+pub mod error;
+mod hash;
+pub mod index;
+mod projects;
+mod record;
+mod shard;
+mod table;
+
+#[cfg(feature = "extension-module")]
+mod python;
+
+#[cfg(feature = "extension-module")]
+#[pyo3::pymodule(name = "_native")]
+mod module {
+    #[pymodule_export]
+    use crate::python::TokenIndex;
+}

@@ -1,0 +1,36 @@
+"""Fixtures that all tests may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import Api, unique
+from tests.support.daemon import Daemon, running
+
+
+@pytest.fixture(scope="session")
+def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that many tests share; each uses a project of its own."""
+    with running(tmp_path_factory.mktemp("shared")) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="session")
+def _shared_api(shared_daemon: Daemon) -> Api:
+    return Api(shared_daemon.channel())
+
+
+@pytest.fixture
+def api(_shared_api: Api) -> Api:
+    """The shared daemon's API in a project that no other test uses."""
+    return Api(_shared_api.channel, unique("project"))
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """A daemon of the test's own, to be killed and restarted."""
+    with running(tmp_path) as daemon:
+        yield daemon
