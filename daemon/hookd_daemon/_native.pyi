@@ -189,3 +189,34 @@ class TokenIndex:
         Returns:
             The bytes it has allocated, without what the allocator adds.
         """
+
+def encode_plain_claim(
+    run_uid: int,
+    run_id: str,
+    hook_id: str,
+    token: str,
+    generated: bool,
+    revision: int,
+    seq: int,
+    now_ms: int,
+    /,
+) -> tuple[bytes, bytes, bytes]:
+    """Writes the records of a claim without ttl, hold_after, metadata and trace context.
+
+    Args:
+        run_uid: The run's uid.
+        run_id: The run's id.
+        hook_id: The hook's id.
+        token: The token.
+        generated: The token was made by the daemon.
+        revision: The claim's fencing number.
+        seq: The event's position in the run's log.
+        now_ms: The time, in milliseconds since 1970.
+
+    Returns:
+        As protobuf: the ``hookd.v1.Event``, the ``HookRecord`` and the ``ClaimRecord``.
+
+    Raises:
+        OverflowError: A number is negative or does not fit into 64 bits.
+        UnicodeEncodeError: A text is not valid Unicode.
+    """

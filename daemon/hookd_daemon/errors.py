@@ -187,15 +187,21 @@ class InvalidArgumentError(HookdError):
     """A field of the request is wrong.
 
     Attributes:
-        violations: the fields, each with what is wrong with it.
+        field: the field, with the fields around it: ``hooks[2].hook.token``.
+        description: what is wrong with it.
     """
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_ARGUMENT"
 
     def __init__(self, field: str, description: str) -> None:
-        self.violations = [(field, description)]
+        self.field = field
+        self.description = description
         super().__init__(f"{field}: {description}", field=field)
+
+    def within(self, outer: str) -> InvalidArgumentError:
+        """The same for a field inside of ``outer``."""
+        return InvalidArgumentError(f"{outer}.{self.field}", self.description)
 
 
 class LimitExceededError(HookdError):

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 from hookd.v1 import admin_service_pb2, hook_service_pb2, run_service_pb2, stream_service_pb2
-from hookd.v1.common_pb2 import RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING
 
 from hookd_daemon import __version__, logs, ready
 from hookd_daemon.api.admin import AdminService, count_all_runs
@@ -103,7 +103,7 @@ class Daemon:
 
     async def _count_runs(self, store: RocksStore) -> None:
         runs = self._counting.runs
-        pending, running = RunStatus.RUN_STATUS_PENDING, RunStatus.RUN_STATUS_RUNNING
+        pending, running = RUN_STATUS_PENDING, RUN_STATUS_RUNNING
         runs[PENDING] = await count_all_runs(store, keys.runs_with_status(pending))
         runs[RUNNING] = await count_all_runs(store, keys.runs_with_status(running))
 

@@ -1,9 +1,11 @@
 //! `TokenIndex`: which run of which project owns which hook token, in memory.
 //!
-//! [`index`] is the whole of it in plain Rust; `python` shows it to Python as
-//! the extension module `hookd_daemon._native`.
+//! [`index`] is the whole of it in plain Rust, and [`encode`] writes what a claim
+//! leaves in the store; `python` shows both to Python as the extension module
+//! `hookd_daemon._native`.
 
 mod arena;
+pub mod encode;
 pub mod error;
 mod hash;
 pub mod index;
@@ -19,5 +21,5 @@ mod python;
 #[pyo3::pymodule(name = "_native")]
 mod module {
     #[pymodule_export]
-    use crate::python::TokenIndex;
+    use crate::python::{TokenIndex, encode_plain_claim};
 }

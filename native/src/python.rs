@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::encode::PlainClaim;
 use crate::error::IndexError;
 use crate::index::{self, Held, Owner};
 
@@ -172,4 +173,46 @@ impl TokenIndex {
     fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
     }
+}
+
+type Encoded<'py> = (
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+    Bound<'py, PyBytes>,
+);
+
+/// Writes the records of a claim without `ttl`, `hold_after`, metadata and trace
+/// context: its event, its hook and its claim.
+#[pyfunction]
+#[pyo3(signature = (run_uid, run_id, hook_id, token, generated, revision, seq, now_ms, /))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call instead of one object per claim"
+)]
+pub fn encode_plain_claim<'py>(
+    py: Python<'py>,
+    run_uid: u64,
+    run_id: &str,
+    hook_id: &str,
+    token: &str,
+    generated: bool,
+    revision: u64,
+    seq: u64,
+    now_ms: u64,
+) -> Encoded<'py> {
+    let claim = PlainClaim {
+        run_uid,
+        run_id,
+        hook_id,
+        token,
+        generated,
+        revision,
+        seq,
+        now_ms,
+    };
+    (
+        PyBytes::new(py, &claim.event()),
+        PyBytes::new(py, &claim.hook()),
+        PyBytes::new(py, &claim.claim()),
+    )
 }

@@ -7,7 +7,7 @@ import re
 import time
 
 from hookd.v1 import admin_service_pb2 as pb
-from hookd.v1.common_pb2 import RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING, RunStatus
 
 from hookd_daemon import __version__
 from hookd_daemon.api import messages, validate
@@ -50,8 +50,8 @@ class AdminService:
         if request.project:
             project = validate.project(request.project)
             tokens = store.index.count(project)
-            pending = await self._count(project, RunStatus.RUN_STATUS_PENDING)
-            running = await self._count(project, RunStatus.RUN_STATUS_RUNNING)
+            pending = await self._count(project, RUN_STATUS_PENDING)
+            running = await self._count(project, RUN_STATUS_RUNNING)
         response = pb.GetStatsResponse(
             version=__version__,
             recovery_time=duration(round(store.recovery_seconds * 1000)),

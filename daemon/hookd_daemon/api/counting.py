@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hookd.v1.common_pb2 import RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING
 
 from hookd_daemon.errors import status_name
 from hookd_daemon.store.tx import Tally
 from hookd_daemon.telemetry.metrics import Metrics
 
-PENDING = status_name(RunStatus.RUN_STATUS_PENDING)
-RUNNING = status_name(RunStatus.RUN_STATUS_RUNNING)
+PENDING = status_name(RUN_STATUS_PENDING)
+RUNNING = status_name(RUN_STATUS_RUNNING)
 
 
 class Counting:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from hookd.v1 import hook_service_pb2 as pb
-from hookd.v1.common_pb2 import HookStatus
+from hookd.v1.common_pb2 import HOOK_STATUS_ACTIVE
 from hookd.v1.events_pb2 import Event
 
 from hookd_daemon.api import messages, paging, validate
@@ -15,9 +15,17 @@ from hookd_daemon.api.context import CallContext
 from hookd_daemon.api.specs import hook_spec
 from hookd_daemon.api.status import fill_error
 from hookd_daemon.core import delivery, lookup, topics
-from hookd_daemon.core.hooks import Claimed, HookSpec, Outcome, create_hooks
+from hookd_daemon.core.hooks import (
+    Claimed,
+    HookSpec,
+    Outcome,
+    create_hook,
+    create_hooks,
+    tally_claims,
+)
 from hookd_daemon.core.lookup import HookView
 from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.runs import load_run
 from hookd_daemon.errors import (
     HookConflictError,
     HookdError,
@@ -45,7 +53,10 @@ class HookService:
         """Claims a token for a run."""
         project = validate.project(request.project)
         run_id = validate.identifier("run_id", request.run_id)
-        spec = hook_spec("hook", request.hook, self._max_token_bytes)
+        try:
+            spec = hook_spec(request.hook, self._max_token_bytes)
+        except InvalidArgumentError as error:
+            raise error.within("hook") from None
         outcome, view = await self._backend.run(_create_one, call.metadata, project, run_id, spec)
         if isinstance(outcome, HookConflictError):
             self._backend.note_conflict(run_id, outcome)
@@ -53,6 +64,7 @@ class HookService:
             raise outcome
         if view is None:
             raise RuntimeError("a hook that was just created is not there")
+        view.metadata = spec.metadata
         return pb.CreateHookResponse(
             hook=messages.hook_message(view), already_exists=outcome.existed
         )
@@ -89,20 +101,25 @@ class HookService:
     ) -> None:
         """Claims a batch, and adds a result for each of its hooks."""
         validate.count("hooks", len(hooks), validate.MAX_BATCH)
+        limit = self._max_token_bytes
         refused: dict[int, HookdError] = {}
         wanted: list[tuple[str, HookSpec]] = []
         for i, hook in enumerate(hooks):
             try:
-                run_id = validate.identifier(f"hooks[{i}].run_id", hook.run_id)
-                spec = hook_spec(f"hooks[{i}].hook", hook.hook, self._max_token_bytes)
-                wanted.append((run_id, spec))
+                validate.identifier("run_id", hook.run_id)
             except InvalidArgumentError as error:
-                refused[i] = error
-        outcomes = iter(await self._backend.run(create_hooks, call.metadata, project, wanted))
-        for i, hook in enumerate(hooks):
-            outcome = refused[i] if i in refused else next(outcomes)
+                refused[i] = error.within(f"hooks[{i}]")
+                continue
+            try:
+                wanted.append((hook.run_id, hook_spec(hook.hook, limit)))
+            except InvalidArgumentError as error:
+                refused[i] = error.within(f"hooks[{i}].hook")
+        outcomes = await self._backend.run(create_hooks, call.metadata, project, wanted)
+        for i in sorted(refused):
+            outcomes.insert(i, refused[i])
+        for hook, outcome in zip(hooks, outcomes, strict=True):
             _fill_result(add(), outcome)
-            if isinstance(outcome, HookConflictError):
+            if type(outcome) is HookConflictError:
                 self._backend.note_conflict(hook.run_id, outcome)
 
     async def get_hook(self, request: pb.GetHookRequest, call: CallContext) -> pb.GetHookResponse:
@@ -235,7 +252,7 @@ class HookService:
                     yield _received(event)
                 if len(events) == PAYLOADS_AT_ONCE:
                     continue
-                if view.status != HookStatus.HOOK_STATUS_ACTIVE:
+                if view.status != HOOK_STATUS_ACTIVE:
                     closed = pb.HookClosed(status=view.status, run_status=view.run.record.status)
                     yield pb.ReceivePayloadsResponse(closed=closed)
                     return
@@ -276,8 +293,11 @@ def _received(event: Event) -> pb.ReceivePayloadsResponse:
 async def _create_one(
     tx: Tx, moment: Moment, project: str, run_id: str, spec: HookSpec
 ) -> tuple[Outcome, HookView | None]:
-    (outcome,) = await create_hooks(tx, moment, project, [(run_id, spec)])
+    run = await load_run(tx, moment, project, run_id)
+    outcome = await create_hook(run, moment, spec)
+    tally_claims(tx, [outcome])
+    if run.grown:
+        run.save()
     if isinstance(outcome, HookdError):
         return outcome, None
-    view = await lookup.load_hook(tx, moment, project, run_id, spec.hook_id, with_metadata=True)
-    return outcome, view
+    return outcome, await lookup.load_hook_of(run, moment, spec.hook_id, fresh=not outcome.existed)

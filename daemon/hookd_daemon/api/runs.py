@@ -237,10 +237,12 @@ def _start_spec(request: pb.StartRunRequest, max_token_bytes: int) -> StartSpec:
 
 def _claims(request: pb.StartRunRequest, max_token_bytes: int) -> Sequence[HookSpec]:
     validate.count("claims", len(request.claims), validate.MAX_CLAIMS)
-    claims = [
-        hook_spec(f"claims[{i}]", hook, max_token_bytes, hook_id=f"claim-{i + 1}")
-        for i, hook in enumerate(request.claims)
-    ]
+    claims = []
+    for i, hook in enumerate(request.claims):
+        try:
+            claims.append(hook_spec(hook, max_token_bytes, hook_id=f"claim-{i + 1}"))
+        except InvalidArgumentError as error:
+            raise error.within(f"claims[{i}]") from None
     tokens = [claim.token for claim in claims if claim.token is not None]
     if len(set(tokens)) < len(tokens):
         raise InvalidArgumentError("claims", "two claims name the same token")

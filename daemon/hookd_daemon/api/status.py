@@ -22,8 +22,7 @@ def to_status(error: HookdError) -> Status:
         _pack(status, error.conflict.detail)
     if isinstance(error, InvalidArgumentError):
         bad = BadRequest()
-        for field, description in error.violations:
-            bad.field_violations.add(field=field, description=description)
+        bad.field_violations.add(field=error.field, description=error.description)
         _pack(status, bad)
     return status
 

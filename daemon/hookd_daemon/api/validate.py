@@ -6,7 +6,7 @@ import re
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from hookd.v1.common_pb2 import Payload, RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_UNSPECIFIED, Payload, RunStatus
 
 from hookd_daemon.errors import InvalidArgumentError
 
@@ -126,6 +126,6 @@ def count(field: str, value: int, limit: int, *, least: int = 0) -> None:
 
 def status(field: str, value: RunStatus.ValueType) -> RunStatus.ValueType:
     """A run status that there is, and is not UNSPECIFIED."""
-    if value not in RunStatus.values() or value == RunStatus.RUN_STATUS_UNSPECIFIED:
+    if value not in RunStatus.values() or value == RUN_STATUS_UNSPECIFIED:
         raise InvalidArgumentError(field, f"{value} is not a run status")
     return value

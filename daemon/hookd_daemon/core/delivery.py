@@ -101,7 +101,7 @@ async def accept(
     """Adds a payload to an active hook; the run's record is to be saved by the caller."""
     tx = run.tx
     hook_id = claim.hook_id
-    hook_key = keys.hook(run.uid, hook_id)
+    hook_key = run.hook_key(hook_id)
     known = await tx.get(hook_key)
     if known is None:
         raise RuntimeError(f"a claim belongs to hook {hook_id}, which is not there")

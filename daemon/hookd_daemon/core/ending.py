@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from hookd.v1.common_pb2 import Failure, Payload, RunStatus
+from hookd.v1.common_pb2 import (
+    RUN_STATUS_CANCELLED,
+    RUN_STATUS_COMPLETED,
+    RUN_STATUS_FAILED,
+    Failure,
+    Payload,
+    RunStatus,
+)
 from hookd.v1.events_pb2 import (
     DISPOSE_CAUSE_EXPIRED,
     DISPOSE_CAUSE_REQUESTED,
@@ -13,7 +20,7 @@ from hookd.v1.events_pb2 import (
     RunFailed,
 )
 
-from hookd_daemon.core import keys, topics
+from hookd_daemon.core import topics
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.runs import RunState, load_run, read_event
 from hookd_daemon.core.timers import set_timer
@@ -29,9 +36,9 @@ from hookd_daemon.records.v1.records_pb2 import (
 )
 from hookd_daemon.store.tx import Tx
 
-COMPLETED = RunStatus.RUN_STATUS_COMPLETED
-FAILED = RunStatus.RUN_STATUS_FAILED
-CANCELLED = RunStatus.RUN_STATUS_CANCELLED
+COMPLETED = RUN_STATUS_COMPLETED
+FAILED = RUN_STATUS_FAILED
+CANCELLED = RUN_STATUS_CANCELLED
 
 
 async def end_run(
@@ -105,7 +112,7 @@ def release_hook(
     The run's record is to be saved by the caller.
     """
     hook.state = HOOK_STATE_EXPIRED if expired else HOOK_STATE_DISPOSED
-    run.tx.put(keys.hook(run.uid, hook_id), hook.SerializeToString())
+    run.tx.put(run.hook_key(hook_id), hook.SerializeToString())
     if run.active:
         # A run's log ends with its end: giving up a hold leaves no event.
         cause = DISPOSE_CAUSE_EXPIRED if expired else DISPOSE_CAUSE_REQUESTED

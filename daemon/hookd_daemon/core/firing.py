@@ -70,7 +70,7 @@ async def _expire_hook(run: RunState, moment: Moment, timer: TimerRecord) -> Non
     if not run.active:
         return
     claim = await run.tx.owner(run.project, timer.token)
-    value = await run.tx.get(keys.hook(run.uid, timer.hook_id))
+    value = await run.tx.get(run.hook_key(timer.hook_id))
     if claim is None or claim.revision != timer.revision or value is None:
         return
     hook = HookRecord.FromString(value)

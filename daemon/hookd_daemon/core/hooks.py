@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from google.protobuf.duration_pb2 import Duration
 from hookd.v1.common_pb2 import Payload
-from hookd.v1.events_pb2 import Event, HookConflicted, HookCreated
+from hookd.v1.events_pb2 import Event, HookConflicted
 
-from hookd_daemon.core import keys, topics
+from hookd_daemon._native import encode_plain_claim
+from hookd_daemon.core import topics
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.runs import RunState, find_run, read_event
 from hookd_daemon.core.timers import set_timer
@@ -89,22 +90,31 @@ async def create_hooks(
         that are not there.
     """
     runs: dict[str, RunState | None] = {}
-    written: dict[str, RunState] = {}
     outcomes: list[Outcome] = []
     for run_id, spec in wanted:
-        if run_id not in runs:
-            runs[run_id] = await find_run(tx, moment, project, run_id)
-        run = runs[run_id]
+        try:
+            run = runs[run_id]
+        except KeyError:
+            run = runs[run_id] = await find_run(tx, moment, project, run_id)
         if run is None:
             outcomes.append(RunNotFoundError(run_id))
-            continue
-        before = run.record.last_seq
-        outcomes.append(await create_hook(run, moment, spec))
-        if run.record.last_seq != before:
-            written[run_id] = run
-    for run in written.values():
-        run.save()
+        else:
+            outcomes.append(await create_hook(run, moment, spec))
+    for run in runs.values():
+        if run is not None and run.grown:
+            run.save()
+    tally_claims(tx, outcomes)
     return outcomes
+
+
+def tally_claims(tx: Tx, outcomes: Sequence[Outcome]) -> None:
+    """Counts the claims that won and those that lost; retries are not counted again."""
+    won = sum(1 for outcome in outcomes if type(outcome) is Claimed and not outcome.existed)
+    lost = sum(1 for outcome in outcomes if type(outcome) is HookConflictError)
+    if won:
+        tx.tally("claims", won)
+    if lost:
+        tx.tally("conflicts", lost)
 
 
 async def create_hook(
@@ -115,74 +125,69 @@ async def create_hook(
     ``by_run`` is False when the run's starter claims for it, and nobody works
     on the run yet.
     """
-    tx = run.tx
-    hook_key = keys.hook(run.uid, spec.hook_id)
+    tx, uid, project = run.tx, run.uid, run.project
+    hook_key = run.hook_key(spec.hook_id)
     known = await tx.get(hook_key)
     if known is not None:
         return await _retried(run, spec, HookRecord.FromString(known))
     if not run.active:
         return RunNotActiveError(run.run_id, run.record.status)
-    project = run.project
+    if by_run:
+        run.begin(moment)
     token = spec.generated if spec.token is None else spec.token
-    now = moment.now_ms
-    claim = ClaimRecord(
-        run_uid=run.uid,
-        run_id=run.run_id,
-        hook_id=spec.hook_id,
-        claimed_ms=now,
-        traceparent=moment.traceparent,
-    )
-    if spec.ttl_ms:
-        claim.expires_ms = now + spec.ttl_ms
-    if spec.hold_after_ms:
-        claim.hold_after_ms = spec.hold_after_ms
-    holder = await tx.claim(project, token, claim)
-    record = HookRecord(
-        token=token,
-        created_ms=now,
-        ttl_ms=spec.ttl_ms,
-        hold_after_ms=spec.hold_after_ms,
-        generated=spec.token is None,
-        metadata_digest=digest(spec.metadata),
-    )
+    revision = tx.revision()
+    event, hook, claim = _records(run, moment, spec, token, revision)
+    holder = await tx.claim(project, token, uid, revision, claim)
     if holder is not None:
         conflict = await conflict_with(tx, moment, project, token, holder)
-        if by_run:
-            run.begin(moment)
-        record.state = HOOK_STATE_CONFLICTED
-        record.created_seq = run.append(
+        lost = HookRecord.FromString(hook)
+        lost.state, lost.revision = HOOK_STATE_CONFLICTED, 0
+        run.append(
             Event(
                 correlation_id=spec.hook_id,
                 hook_conflict=HookConflicted(conflict=conflict.detail),
             ),
             moment,
         )
-        tx.put(hook_key, record.SerializeToString())
-        tx.tally("conflicts")
+        tx.put(hook_key, lost.SerializeToString())
         return HookConflictError(conflict)
-    if by_run:
-        run.begin(moment)
-    created = HookCreated(token=token, revision=claim.revision)
-    _describe(created, spec)
-    record.revision = claim.revision
-    record.created_seq = run.append(
-        Event(correlation_id=spec.hook_id, hook_created=created), moment
-    )
-    tx.put(hook_key, record.SerializeToString())
+    run.append_encoded(event)
+    tx.put(hook_key, hook)
     if spec.ttl_ms:
-        set_timer(tx, claim.expires_ms, ttl_timer(project, token, claim))
+        made = ClaimRecord.FromString(claim)
+        set_timer(tx, made.expires_ms, ttl_timer(project, token, made))
     tx.notify(topics.token(project, token))
-    tx.tally("claims")
-    return Claimed(spec.hook_id, token, claim.revision, existed=False)
+    return Claimed(spec.hook_id, token, revision, existed=False)
 
 
-def _describe(created: HookCreated, spec: HookSpec) -> None:
+def _records(
+    run: RunState, moment: Moment, spec: HookSpec, token: str, revision: int
+) -> tuple[bytes, bytes, bytes]:
+    """The event, the hook and the claim that a claim writes if it wins."""
+    seq, now = run.record.last_seq + 1, moment.now_ms
+    generated = spec.token is None
+    plain = encode_plain_claim(
+        run.uid, run.run_id, spec.hook_id, token, generated, revision, seq, now
+    )
+    if not (spec.ttl_ms or spec.hold_after_ms or moment.traceparent or spec.metadata is not None):
+        return plain
+    event, hook, claim = (
+        Event.FromString(plain[0]),
+        HookRecord.FromString(plain[1]),
+        ClaimRecord.FromString(plain[2]),
+    )
+    claim.traceparent = moment.traceparent
     if spec.metadata is not None:
-        created.metadata.CopyFrom(spec.metadata)
+        event.hook_created.metadata.CopyFrom(spec.metadata)
+        hook.metadata_digest = digest(spec.metadata)
     if spec.ttl_ms:
-        created.ttl.CopyFrom(duration(spec.ttl_ms))
+        event.hook_created.ttl.CopyFrom(duration(spec.ttl_ms))
+        hook.ttl_ms = spec.ttl_ms
+        claim.expires_ms = now + spec.ttl_ms
     if spec.hold_after_ms:
-        created.hold_after.CopyFrom(duration(spec.hold_after_ms))
+        event.hook_created.hold_after.CopyFrom(duration(spec.hold_after_ms))
+        hook.hold_after_ms = claim.hold_after_ms = spec.hold_after_ms
+    return event.SerializeToString(), hook.SerializeToString(), claim.SerializeToString()
 
 
 async def _retried(run: RunState, spec: HookSpec, hook: HookRecord) -> Outcome:

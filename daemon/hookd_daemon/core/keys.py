@@ -87,11 +87,6 @@ def hooks(uid: int) -> bytes:
     return HOOK + number(uid)
 
 
-def hook(uid: int, hook_id: str) -> bytes:
-    """The key of a hook."""
-    return HOOK + number(uid) + hook_id.encode()
-
-
 def payloads(uid: int, hook_id: str) -> bytes:
     """What the keys of a hook's payloads begin with."""
     return PAYLOAD + number(uid) + _sized(hook_id)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hookd.v1.common_pb2 import HookStatus, Payload
+from hookd.v1.common_pb2 import (
+    HOOK_STATUS_ACTIVE,
+    HOOK_STATUS_CLOSED,
+    HOOK_STATUS_CONFLICTED,
+    HOOK_STATUS_DISPOSED,
+    HOOK_STATUS_EXPIRED,
+    HOOK_STATUS_HELD,
+    HookStatus,
+    Payload,
+)
 
 from hookd_daemon.core import keys
 from hookd_daemon.core.ending import release_hook
@@ -24,9 +33,9 @@ from hookd_daemon.store.keys import end_of
 from hookd_daemon.store.tx import Tx
 
 _STATUS_OF_STATE = {
-    HOOK_STATE_DISPOSED: HookStatus.HOOK_STATUS_DISPOSED,
-    HOOK_STATE_EXPIRED: HookStatus.HOOK_STATUS_EXPIRED,
-    HOOK_STATE_CONFLICTED: HookStatus.HOOK_STATUS_CONFLICTED,
+    HOOK_STATE_DISPOSED: HOOK_STATUS_DISPOSED,
+    HOOK_STATE_EXPIRED: HOOK_STATUS_EXPIRED,
+    HOOK_STATE_CONFLICTED: HOOK_STATUS_CONFLICTED,
 }
 
 
@@ -55,10 +64,10 @@ class HookView:
         if gone is not None:
             return gone
         if self.run.active:
-            return HookStatus.HOOK_STATUS_ACTIVE
+            return HOOK_STATUS_ACTIVE
         if self.claim is not None:
-            return HookStatus.HOOK_STATUS_HELD
-        return HookStatus.HOOK_STATUS_CLOSED
+            return HOOK_STATUS_HELD
+        return HOOK_STATUS_CLOSED
 
 
 async def _claim_of(
@@ -89,15 +98,33 @@ async def load_hook(
         OverdueError: its time has passed, and it has not been ended yet.
     """
     run = await load_run(tx, moment, project, run_id)
-    value = await tx.get(keys.hook(run.uid, hook_id))
-    if value is None:
-        raise HookNotFoundError.by_id(run_id, hook_id)
-    record = HookRecord.FromString(value)
-    claim = await _claim_of(tx, moment, run, hook_id, record)
-    view = HookView(run, hook_id, record, claim)
+    view = await load_hook_of(run, moment, hook_id)
     if with_metadata:
         await _add_metadata(tx, view)
     return view
+
+
+async def load_hook_of(
+    run: RunState, moment: Moment, hook_id: str, *, fresh: bool = False
+) -> HookView:
+    """Reads a hook of a run, without its metadata.
+
+    Args:
+        run: the run.
+        moment: when.
+        hook_id: the hook.
+        fresh: it was created in this transaction: its claim is not looked for.
+
+    Raises:
+        HookNotFoundError: the run has no such hook.
+        OverdueError: its time has passed, and it has not been ended yet.
+    """
+    value = await run.tx.get(run.hook_key(hook_id))
+    if value is None:
+        raise HookNotFoundError.by_id(run.run_id, hook_id)
+    record = HookRecord.FromString(value)
+    claim = None if fresh else await _claim_of(run.tx, moment, run, hook_id, record)
+    return HookView(run, hook_id, record, claim)
 
 
 async def _add_metadata(tx: Tx, view: HookView) -> None:
@@ -125,7 +152,7 @@ async def _view_of_claim(
     tx: Tx, moment: Moment, project: str, token: str, claim: ClaimRecord
 ) -> HookView:
     run = await owner_run(tx, moment, project, token, claim)
-    value = await tx.get(keys.hook(run.uid, claim.hook_id))
+    value = await tx.get(run.hook_key(claim.hook_id))
     if value is None:
         raise RuntimeError(f"a claim belongs to hook {claim.hook_id}, which is not there")
     return HookView(run, claim.hook_id, HookRecord.FromString(value), claim)

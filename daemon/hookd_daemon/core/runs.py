@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hookd.v1.common_pb2 import RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING, RunStatus
 from hookd.v1.events_pb2 import Event, RunStarted
 
 from hookd_daemon.core import keys, timers, topics
@@ -12,7 +12,7 @@ from hookd_daemon.errors import RunNotActiveError, RunNotFoundError, status_name
 from hookd_daemon.records.v1.records_pb2 import TIMER_KIND_LEASE, RunRecord, TimerRecord
 from hookd_daemon.store.tx import Tx
 
-ACTIVE = (RunStatus.RUN_STATUS_PENDING, RunStatus.RUN_STATUS_RUNNING)
+ACTIVE = (RUN_STATUS_PENDING, RUN_STATUS_RUNNING)
 
 
 class RunState:
@@ -22,26 +22,27 @@ class RunState:
         project: where it runs.
         run_id: its id.
         record: its record; ``save`` writes it.
+        uid: names the run's records.
+        active: True when the run has not ended.
+        grown: True when its log has grown in this transaction.
     """
 
-    __slots__ = ("_events", "project", "record", "run_id", "tx")
+    __slots__ = ("_events", "_hooks", "active", "grown", "project", "record", "run_id", "tx", "uid")
 
     def __init__(self, tx: Tx, project: str, run_id: str, record: RunRecord) -> None:
         self.tx = tx
         self.project = project
         self.run_id = run_id
         self.record = record
+        self.uid = record.uid
+        self.active = record.status in ACTIVE
+        self.grown = False
         self._events = keys.events(record.uid)
+        self._hooks = keys.hooks(record.uid)
 
-    @property
-    def uid(self) -> int:
-        """Names the run's records."""
-        return self.record.uid
-
-    @property
-    def active(self) -> bool:
-        """True when the run has not ended."""
-        return self.record.status in ACTIVE
+    def hook_key(self, hook_id: str) -> bytes:
+        """The key of a hook of this run."""
+        return self._hooks + hook_id.encode()
 
     def require_active(self) -> None:
         """Raises RunNotActiveError when the run has ended."""
@@ -50,18 +51,24 @@ class RunState:
 
     def append(self, event: Event, moment: Moment) -> int:
         """Adds an event to the log, giving it its position and time; returns the position."""
-        record = self.record
-        record.last_seq += 1
-        event.seq = record.last_seq
+        event.seq = self.record.last_seq + 1
         event.time.FromMilliseconds(moment.now_ms)
-        self.tx.put(self._events + keys.number(event.seq), event.SerializeToString())
+        self.append_encoded(event.SerializeToString())
         return event.seq
+
+    def append_encoded(self, event: bytes) -> None:
+        """Adds an event that has the next position, and its time, already."""
+        record = self.record
+        seq = record.last_seq + 1
+        record.last_seq = seq
+        self.grown = True
+        self.tx.put(self._events + seq.to_bytes(8, "big"), event)
 
     def begin(self, moment: Moment) -> bool:
         """Notes that somebody works on the run; True when it was pending until now."""
-        if self.record.status != RunStatus.RUN_STATUS_PENDING:
+        if self.record.status != RUN_STATUS_PENDING:
             return False
-        self.set_status(RunStatus.RUN_STATUS_RUNNING)
+        self.set_status(RUN_STATUS_RUNNING)
         self.record.started_ms = moment.now_ms
         self.append(Event(run_started=RunStarted()), moment)
         return True
@@ -76,6 +83,7 @@ class RunState:
         self.tx.put(keys.runs_by_status(self.project, status) + age, self.run_id.encode())
         self.tx.tally(f"runs.{status_name(status)}")
         record.status = status
+        self.active = status in ACTIVE
 
     def save(self) -> None:
         """Writes the record, and wakes who watches the log."""

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hookd.v1.common_pb2 import Payload, RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_PENDING, Payload
 from hookd.v1.events_pb2 import Event, RunCancelled, RunCreated
-from hookd.v1.run_service_pb2 import ConflictPolicy, StartOutcome
+from hookd.v1.run_service_pb2 import (
+    CONFLICT_POLICY_DELIVER,
+    CONFLICT_POLICY_FAIL,
+    CONFLICT_POLICY_TAKE_OVER,
+    CONFLICT_POLICY_USE_EXISTING,
+    START_OUTCOME_ALREADY_STARTED,
+    START_OUTCOME_DELIVERED,
+    START_OUTCOME_STARTED,
+    START_OUTCOME_USED_EXISTING,
+    ConflictPolicy,
+    StartOutcome,
+)
 
 from hookd_daemon.core import keys
 from hookd_daemon.core.delivery import Delivery, accept, earlier_delivery, resume_hook
@@ -27,10 +38,10 @@ from hookd_daemon.errors import (
 from hookd_daemon.records.v1.records_pb2 import ClaimRecord, RunRecord
 from hookd_daemon.store.tx import Tx
 
-FAIL = ConflictPolicy.CONFLICT_POLICY_FAIL
-USE_EXISTING = ConflictPolicy.CONFLICT_POLICY_USE_EXISTING
-DELIVER = ConflictPolicy.CONFLICT_POLICY_DELIVER
-TAKE_OVER = ConflictPolicy.CONFLICT_POLICY_TAKE_OVER
+FAIL = CONFLICT_POLICY_FAIL
+USE_EXISTING = CONFLICT_POLICY_USE_EXISTING
+DELIVER = CONFLICT_POLICY_DELIVER
+TAKE_OVER = CONFLICT_POLICY_TAKE_OVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +131,15 @@ async def start_run(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> St
         outcome = await create_hook(run, moment, wanted, by_run=False)
         if isinstance(outcome, HookdError):
             raise outcome
+    if spec.claims:
+        tx.tally("claims", len(spec.claims))
     delivery = None
     if spec.policy == DELIVER:
         delivery = await _deliver_to_first(run, moment, spec)
     run.save()
     hooks = await _hooks_of_start(run, moment)
     return Started(
-        StartOutcome.START_OUTCOME_STARTED,
+        START_OUTCOME_STARTED,
         run,
         hooks,
         superseded=superseded,
@@ -149,7 +162,7 @@ def _create(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> RunState:
     tx.put(
         keys.runs_by_time(project) + keys.age(record.created_ms, record.uid), run.run_id.encode()
     )
-    run.set_status(RunStatus.RUN_STATUS_PENDING)
+    run.set_status(RUN_STATUS_PENDING)
     created = RunCreated(workflow=spec.workflow, input=spec.input)
     run.append(Event(run_created=created), moment)
     if spec.external:
@@ -191,13 +204,11 @@ async def _met(
     """What is answered when a token is taken and its owner stays."""
     owner = await owner_run(tx, moment, project, token, claim)
     if spec.policy == USE_EXISTING:
-        return Started(StartOutcome.START_OUTCOME_USED_EXISTING, owner, conflict=conflict)
+        return Started(START_OUTCOME_USED_EXISTING, owner, conflict=conflict)
     if spec.policy == DELIVER and owner.active:
         delivery = await accept(owner, moment, token, claim, spec.payload_id, spec.payload)
         owner.save()
-        return Started(
-            StartOutcome.START_OUTCOME_DELIVERED, owner, conflict=conflict, delivery=delivery
-        )
+        return Started(START_OUTCOME_DELIVERED, owner, conflict=conflict, delivery=delivery)
     raise HookConflictError(conflict)
 
 
@@ -218,7 +229,7 @@ async def _delivered_before(
         conflict = None
         if claim is not None and claim.run_uid == owner.uid:
             conflict = await conflict_with(tx, moment, project, wanted.token, claim)
-        outcome = StartOutcome.START_OUTCOME_DELIVERED
+        outcome = START_OUTCOME_DELIVERED
         return Started(outcome, owner, conflict=conflict, delivery=delivery)
     return None
 
@@ -248,7 +259,7 @@ async def _retried(moment: Moment, run: RunState, spec: StartSpec) -> Started:
         )
         run = await load_run(run.tx, moment, run.project, run.run_id)
     return Started(
-        StartOutcome.START_OUTCOME_ALREADY_STARTED,
+        START_OUTCOME_ALREADY_STARTED,
         run,
         hooks,
         superseded=list(run.record.superseded_run_ids),

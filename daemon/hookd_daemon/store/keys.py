@@ -9,10 +9,13 @@ other tables; no two use the same byte.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 CLAIMS = b"T"
 REVISIONS = b"Mrevisions"
 
 
+@lru_cache(maxsize=1024)
 def claims_of_project(project: str) -> bytes:
     """What the keys of a project's claims begin with. A project has no NUL in it."""
     return CLAIMS + project.encode() + b"\0"

@@ -48,14 +48,14 @@ class MemoryTx(OverlayTx):
         self._store.last_revision += 1
         return self._store.last_revision
 
-    async def claim(self, project: str, token: str, claim: ClaimRecord) -> ClaimRecord | None:
+    async def claim(
+        self, project: str, token: str, run_uid: int, revision: int, record: bytes
+    ) -> ClaimRecord | None:
         """See ``Tx.claim``."""
         holder = await self.owner(project, token)
-        if holder is not None:
-            return holder
-        claim.revision = self.revision()
-        self.amend(project, token, claim)
-        return None
+        if holder is None:
+            self.put(keys.claim(project, token), record)
+        return holder
 
     async def owner(self, project: str, token: str) -> ClaimRecord | None:
         """See ``Tx.owner``."""

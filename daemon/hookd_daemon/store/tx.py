@@ -49,11 +49,20 @@ class Tx(ABC):
         """Gives a number, greater than any that this store has given before."""
 
     @abstractmethod
-    async def claim(self, project: str, token: str, claim: ClaimRecord) -> ClaimRecord | None:
-        """Binds a token to a claim, if it is free, and gives the claim its revision.
+    async def claim(
+        self, project: str, token: str, run_uid: int, revision: int, record: bytes
+    ) -> ClaimRecord | None:
+        """Binds a token to a run, if it is free.
+
+        Args:
+            project: the project.
+            token: the token.
+            run_uid: the run.
+            revision: from ``revision``, for this claim alone.
+            record: a ``ClaimRecord`` that says the same and more.
 
         Returns:
-            None when the token is now the claim's, else the claim that holds it.
+            None when the token is now the run's, else the claim that holds it.
         """
 
     @abstractmethod

@@ -62,9 +62,7 @@ class Flusher:
         self._gathering.append(future)
         if not self._busy:
             self._busy = True
-            # At the end of this turn of the loop: calls that arrived together
-            # share the flush.
-            self._loop.call_soon(self._begin)
+            self._begin()
         return future
 
     def _begin(self) -> None:

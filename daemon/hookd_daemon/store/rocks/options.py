@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options
+from rocksdict import (
+    BlockBasedIndexType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+)
 
 MIB = 1024 * 1024
 
@@ -16,8 +23,14 @@ def database_options() -> Options:
     """
     table = BlockBasedOptions()
     table.set_block_cache(Cache(24 * MIB))
-    # Counted in the cache: a large store must not grow memory without bound.
+    # Counted in the cache: a large store must not grow memory without bound. In
+    # small parts: the filter of a whole file does not fit into a shard of a
+    # small cache, and would be read anew for every look-up.
     table.set_cache_index_and_filter_blocks(True)
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(True)
+    table.set_metadata_block_size(4096)
+    table.set_pin_top_level_index_and_filter(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     # "Is this hook id new?" is asked for every claim, and the answer is "yes".
     table.set_bloom_filter(10, False)
