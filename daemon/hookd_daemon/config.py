@@ -365,12 +365,14 @@ def _check_together(settings: Settings, sources: Mapping[str, _Source]) -> None:
     def source(field: str) -> str:
         return sources.get(field, _Source(name=_flag_name(field))).describe([field])
 
-    if not settings.insecure and not _is_loopback(settings.listen_address.host):
-        raise ConfigError(
-            f"{source('listen')}: {settings.listen} can be reached by other machines, and hookd "
-            "has neither TLS nor keys yet; listen on 127.0.0.1, or add --insecure if the network "
-            "is trusted"
-        )
+    addresses = {"listen": settings.listen_address, "http": settings.http_address}
+    for field, address in addresses.items():
+        if not settings.insecure and address is not None and not _is_loopback(address.host):
+            raise ConfigError(
+                f"{source(field)}: {address} can be reached by other machines, and hookd "
+                "has neither TLS nor keys yet; listen on 127.0.0.1, or add --insecure if the "
+                "network is trusted"
+            )
     if settings.backup_dir.absolute() == settings.data_dir.absolute():
         raise ConfigError(f"{source('backup_dir')}: this is the data directory itself")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing
 from typing import Any, NoReturn
 
 import grpc
@@ -156,7 +156,7 @@ class GrpcServer:
         self,
         path: str,
         parse: Callable[[bytes], Message],
-        handler: Callable[[Any, CallContext], AsyncIterator[Message]],
+        handler: Callable[[Any, CallContext], AsyncGenerator[Message]],
     ) -> Callable[..., AsyncIterator[bytes]]:
         gate = self._gate
 
@@ -167,8 +167,10 @@ class GrpcServer:
             with _Watch(self, path, call) as watch:
                 try:
                     with gate.stream():
-                        async for response in handler(parse(data), call):
-                            yield response.SerializeToString()
+                        # Closed with the call: a waiter must not outlive it.
+                        async with aclosing(handler(parse(data), call)) as responses:
+                            async for response in responses:
+                                yield response.SerializeToString()
                 except Exception as error:  # noqa: BLE001 - all are answered
                     await watch.refuse(context, error)
 
@@ -178,7 +180,7 @@ class GrpcServer:
         self,
         path: str,
         parse: Callable[[bytes], Message],
-        handler: Callable[[AsyncIterator[Any], CallContext], AsyncIterator[Message]],
+        handler: Callable[[AsyncIterator[Any], CallContext], AsyncGenerator[Message]],
     ) -> Callable[..., AsyncIterator[bytes]]:
         gate = self._gate
 
@@ -193,8 +195,9 @@ class GrpcServer:
             with _Watch(self, path, call) as watch:
                 try:
                     with gate.stream():
-                        async for response in handler(requests(), call):
-                            yield response.SerializeToString()
+                        async with aclosing(handler(requests(), call)) as responses:
+                            async for response in responses:
+                                yield response.SerializeToString()
                 except Exception as error:  # noqa: BLE001 - all are answered
                     await watch.refuse(context, error)
 

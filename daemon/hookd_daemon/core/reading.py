@@ -17,7 +17,8 @@ from hookd_daemon.store.tx import Tx
 
 #: How many runs one call looks at: a filter that fits few of them gives short
 #: pages instead of long calls.
-LOOK_AT_MOST = 2_000
+LOOK_AT_MOST = 2_048
+LOOK_AT_ONCE = 64
 #: An answer is cut after so many bytes of events, but has one at least.
 EVENT_BYTES = 2 * 1024 * 1024
 
@@ -101,17 +102,22 @@ async def list_runs(
     if after:
         start = max(start, prefix + after + b"\0")
     end = prefix + keys.newest_first(max(wanted.since_ms, 0)) + b"\xff" * 9
+    end = min(end, end_of(prefix))
     views: list[RunView] = []
-    looked = await tx.scan(start, min(end, end_of(prefix)), LOOK_AT_MOST)
-    position = b""
-    for key, run_id in looked:
-        position = key[len(prefix) :]
-        view = await _listed(tx, project, run_id.decode(), wanted)
-        if view is not None:
-            views.append(view)
-            if len(views) == limit:
-                return views, position
-    return views, position if len(looked) == LOOK_AT_MOST else b""
+    looked = 0
+    while looked < LOOK_AT_MOST:
+        pairs = await tx.scan(start, end, LOOK_AT_ONCE)
+        for key, run_id in pairs:
+            view = await _listed(tx, project, run_id.decode(), wanted)
+            if view is not None:
+                views.append(view)
+                if len(views) == limit:
+                    return views, key[len(prefix) :]
+        if len(pairs) < LOOK_AT_ONCE:
+            return views, b""
+        looked += len(pairs)
+        start = pairs[-1][0] + b"\0"
+    return views, start[len(prefix) : -1]
 
 
 async def _listed(tx: Tx, project: str, run_id: str, wanted: RunFilter) -> RunView | None:
