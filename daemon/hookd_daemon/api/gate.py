@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from hookd_daemon.errors import LimitExceededError, StoreUnavailableError
 from hookd_daemon.telemetry.metrics import Metrics
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -22,14 +26,35 @@ class Gate:
         self._metrics = metrics
         self._max_calls = max_calls
         self._max_streams = max_streams
-        self._draining = False
+        self._draining = asyncio.Event()
 
     def drain(self) -> None:
-        """Refuses every new call from now on."""
-        self._draining = True
+        """Refuses every new call from now on, and ends what waits for its caller."""
+        self._draining.set()
+
+    async def until_drained(self, sent: AsyncIterator[T]) -> AsyncIterator[T]:
+        """Gives what a caller sends, one after the other.
+
+        Raises:
+            StoreUnavailableError: the daemon is going down.
+        """
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            while True:
+                message = asyncio.ensure_future(anext(sent, None))
+                await asyncio.wait({message, draining}, return_when=asyncio.FIRST_COMPLETED)
+                if not message.done():
+                    message.cancel()
+                    self._check_open()
+                received = message.result()
+                if received is None:
+                    return
+                yield received
+        finally:
+            draining.cancel()
 
     def _check_open(self) -> None:
-        if self._draining:
+        if self._draining.is_set():
             self._metrics.rejected["draining"] += 1
             raise StoreUnavailableError("the daemon is going down")
 

@@ -188,7 +188,7 @@ class GrpcServer:
             sent: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[bytes]:
             async def requests() -> AsyncIterator[Message]:
-                async for data in sent:
+                async for data in gate.until_drained(sent.__aiter__()):
                     yield parse(data)
 
             call = GrpcCall(context, gate)

@@ -1,0 +1,5 @@
+"""The command ``hookctl``."""
+
+from hookd.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,241 @@
+"""What the client gives and takes: frozen snapshots of what the daemon knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from hookd.durations import Seconds
+    from hookd.enums import HookStatus, RunStatus, StartOutcome
+    from hookd.hook import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class HookSpec:
+    """What is said about a hook that is to be created."""
+
+    token: str | None = field(default=None, repr=False)
+    """1 to 512 bytes of any text (the limit is the daemon's); made by the daemon when None."""
+    hook_id: str | None = None
+    """The name of the hook in its run and the key of a retry; made by the client when None."""
+    metadata: Any = None
+    """Any value, for whoever looks the hook up; None for nothing."""
+    ttl: Seconds | None = None
+    """The hook disposes itself after this time."""
+    hold_after: Seconds | None = None
+    """The token stays taken for this long after the run's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookClaim:
+    """One hook of a batch: what is to be created, and for which run."""
+
+    run_id: str
+    hook: HookSpec
+
+
+@dataclass(frozen=True, slots=True)
+class HookConflict:
+    """Who holds a token that somebody else wanted."""
+
+    token: str = field(repr=False)
+    run_id: str
+    """The owner."""
+    hook_id: str
+    """The owner's hook."""
+    run_status: RunStatus
+    """How the owner stood when the claim was lost."""
+    workflow: str
+    claimed_at: datetime | None
+    revision: int
+    """The owner's fencing number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed."""
+
+    type: str
+    """The kind of error, for programs: "ValueError", "LEASE_EXPIRED"."""
+    message: str
+    """What happened, for people."""
+    details: Any = None
+    """Anything more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run, as it stood when the daemon was asked."""
+
+    project: str
+    run_id: str
+    workflow: str
+    status: RunStatus
+    input: Any
+    """None when there is none, and in lists."""
+    output: Any
+    """What the run completed with; None before, and in lists."""
+    failure: Failure | None
+    """What the run failed with."""
+    cancel_reason: str
+    """What the canceller said."""
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    last_seq: int
+    """The position of the last event in the run's log."""
+    external: bool
+    """A service drives the run by itself, without a worker."""
+    lease_ttl: timedelta | None
+    """How long the run lives without a keep-alive; None when it has no lease."""
+    lease_expires_at: datetime | None
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HookInfo:
+    """A hook, as it stood when the daemon was asked."""
+
+    project: str
+    run_id: str
+    hook_id: str
+    token: str = field(repr=False)
+    status: HookStatus
+    metadata: Any
+    """What the creator attached; None in lists."""
+    created_at: datetime | None
+    expires_at: datetime | None
+    """When the hook disposes itself; None when it has no ``ttl``."""
+    hold_after: timedelta | None
+    revision: int
+    """The claim's fencing number: a later claim always has a greater one."""
+    payload_count: int
+    """How many payloads the hook has accepted so far."""
+    run_status: RunStatus
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartInfo:
+    """What ``start`` did."""
+
+    outcome: StartOutcome
+    run: RunInfo
+    """The run at that time: the new one, or the owner."""
+    hooks: tuple[Hook, ...]
+    """The hooks that were created with the run, in the order of ``claims``."""
+    conflict: HookConflict | None
+    """The claim that stood in the way; None when the run is new."""
+    superseded_run_ids: tuple[str, ...]
+    """The runs that were cancelled to take their tokens over."""
+    payload_seq: int | None
+    """The position of the payload that was delivered among those of its hook."""
+    payload_duplicate: bool
+    """The payload id had been accepted before: nothing was delivered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeResult:
+    """What became of a payload."""
+
+    run_id: str
+    """The run that accepted it."""
+    hook_id: str
+    payload_id: str
+    payload_seq: int
+    """The payload's position among those of its hook, from 1."""
+    duplicate: bool
+    """The payload id had been accepted before: nothing was appended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPayload:
+    """A payload that a hook accepted."""
+
+    payload_seq: int
+    """The position among the payloads of the hook, from 1."""
+    payload_id: str
+    value: Any
+    received_at: datetime | None
+    traceparent: str
+    """The sender's W3C trace context, empty when it sent none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a run's log."""
+
+    seq: int
+    """The position in the log, from 1, without gaps."""
+    type: str
+    """What happened: "run_created", "hook_received", …; "unknown" from a newer daemon."""
+    time: datetime | None
+    correlation_id: str
+    """What the event belongs to: the hook id for events of a hook."""
+    data: Mapping[str, Any] = field(repr=False)
+    """The facts, under the names that the API gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk of a stream."""
+
+    index: int
+    """The position in the stream, from 0."""
+    value: Any
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream of a run."""
+
+    namespace: str
+    length: int
+    """The number of chunks in it."""
+    closed: bool
+    """No more chunks will come: it was closed, or its run has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How the daemon stands. Totals count from its start, over all projects."""
+
+    version: str
+    started_at: datetime | None
+    recovery_time: timedelta
+    recovered_tokens: int
+    pending_runs: int
+    running_runs: int
+    active_tokens: int
+    """Tokens that are taken, held ones included."""
+    token_index_bytes: int
+    store_bytes: int
+    revision: int
+    """The greatest fencing number that was given out."""
+    calls_in_flight: int
+    claims_total: int
+    conflicts_total: int
+    releases_total: int
+    resumes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """A copy of the data directory."""
+
+    path: str
+    """Where it is, on the daemon's machine."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactResult:
+    """What compacting the store gave."""
+
+    bytes_before: int
+    bytes_after: int

@@ -1,0 +1,31 @@
+"""Starts a run and tells what the daemon did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hookd.convert import conflict, run_info, start_outcome
+from hookd.models import StartInfo
+from hookd.run import Run, hook_of
+
+if TYPE_CHECKING:
+    from hookd.transport import Transport
+    from hookd.v1 import run_service_pb2 as pb
+
+
+async def start_run(
+    transport: Transport, request: pb.StartRunRequest, handle: type[Run] = Run
+) -> Run:
+    """Sends the request and gives the handle of the new run, or of the owner."""
+    response = await transport.call(transport.runs.StartRun, request)
+    owner_of_hooks = Run(transport, response.run.run_id)
+    info = StartInfo(
+        outcome=start_outcome(response.outcome),
+        run=run_info(response.run),
+        hooks=tuple(hook_of(transport, owner_of_hooks, hook) for hook in response.hooks),
+        conflict=conflict(response.conflict) if response.HasField("conflict") else None,
+        superseded_run_ids=tuple(response.superseded_run_ids),
+        payload_seq=response.payload_seq or None,
+        payload_duplicate=response.payload_duplicate,
+    )
+    return handle(transport, response.run.run_id, info)

@@ -1,0 +1,97 @@
+"""The public surface changes on purpose or not at all."""
+
+import inspect
+
+import hookd
+
+NAMES = [
+    "BackupResult",
+    "Chunk",
+    "ClaimStream",
+    "Client",
+    "ClientClosedError",
+    "CompactResult",
+    "ConflictPolicy",
+    "DeadlineExceededError",
+    "Event",
+    "Failure",
+    "FieldViolation",
+    "Hook",
+    "HookClaim",
+    "HookClosedError",
+    "HookConflict",
+    "HookConflictError",
+    "HookInfo",
+    "HookNotFoundError",
+    "HookSpec",
+    "HookStatus",
+    "HookdError",
+    "IdReusedError",
+    "InvalidArgumentError",
+    "LimitExceededError",
+    "OpenRun",
+    "Payload",
+    "ReceivedPayload",
+    "ResumeResult",
+    "Run",
+    "RunCancelledError",
+    "RunExistsError",
+    "RunFailedError",
+    "RunInfo",
+    "RunNotActiveError",
+    "RunNotFoundError",
+    "RunStatus",
+    "StartInfo",
+    "StartOutcome",
+    "Stats",
+    "StreamInfo",
+    "UnavailableError",
+    "ambient_client",
+    "connect",
+    "get_hook_by_token",
+    "get_run",
+    "resume_hook",
+    "start",
+]
+
+
+def test_names():
+    assert sorted(hookd.__all__) == sorted(NAMES)
+    assert all(hasattr(hookd, name) for name in NAMES)
+
+
+def test_everything_public_is_explained():
+    silent = []
+    for name in hookd.__all__:
+        thing = getattr(hookd, name)
+        if not inspect.getdoc(thing):
+            silent.append(name)
+        if inspect.isclass(thing):
+            silent += [
+                f"{name}.{member}"
+                for member, value in vars(thing).items()
+                if not member.startswith("_")
+                and (inspect.isfunction(value) or isinstance(value, property))
+                and not inspect.getdoc(value)
+            ]
+    assert silent == []
+
+
+def test_the_methods_of_the_handles():
+    def public(kind: type) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert public(hookd.Client) == {
+        "address", "backup", "claim_stream", "close", "closed", "compact", "create_hooks",
+        "get_hook_by_token", "get_run", "list_hooks", "list_runs", "open_run", "project",
+        "resume_hook", "start", "stats",
+    }  # fmt: skip
+    assert public(hookd.Run) == {
+        "cancel", "chunks", "close_stream", "complete", "create_hook", "events", "fail", "hook",
+        "hooks", "info", "keep_alive", "project", "readable", "return_value", "run_id",
+        "started", "status", "streams", "watch", "write",
+    }  # fmt: skip
+    assert public(hookd.Hook) == {
+        "dispose", "get_conflict", "hook_id", "info", "metadata", "payloads", "revision", "run",
+        "token",
+    }  # fmt: skip
