@@ -210,9 +210,9 @@ class LimitExceededError(HookdError):
     code = Code.RESOURCE_EXHAUSTED
     reason = "LIMIT_EXCEEDED"
 
-    def __init__(self, limit: str, allowed: int) -> None:
+    def __init__(self, limit: str, allowed: int, advice: str) -> None:
         super().__init__(
-            f"the limit {limit} of {allowed} is reached; try again later",
+            f"the limit {limit} of {allowed} is reached; {advice}",
             limit=limit,
             allowed=str(allowed),
         )

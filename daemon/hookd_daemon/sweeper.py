@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hookd_daemon.api.backend import Backend
+from hookd_daemon.api.backend import Backend, note_fired
 from hookd_daemon.core import topics
 from hookd_daemon.core.firing import collect_garbage, fire_timer
 from hookd_daemon.core.moment import Moment
@@ -70,13 +70,16 @@ class Sweeper:
     async def _fire(self, due: Due) -> None:
         moments = {timer.project: self._backend.moment(timer.project) for _, timer in due}
         try:
-            await self._backend.store.transact(_fire_all, moments, due)
+            done = await self._backend.store.transact(_fire_all, moments, due)
         except StoreUnavailableError:
             raise
         except Exception:
             log.exception("timers could not be fired together; trying them one by one")
             for one in due:
                 await self._fire_alone(moments, one)
+        else:
+            for (_, timer), what in zip(due, done, strict=True):
+                note_fired(timer, what)
 
     async def _fire_alone(self, moments: dict[str, Moment], one: tuple[bytes, TimerRecord]) -> None:
         try:
@@ -95,9 +98,8 @@ class Sweeper:
             await self._backend.store.transact(_postpone, key, later, timer)
 
 
-async def _fire_all(tx: Tx, moments: dict[str, Moment], due: Due) -> None:
-    for key, timer in due:
-        await fire_timer(tx, moments[timer.project], key, timer)
+async def _fire_all(tx: Tx, moments: dict[str, Moment], due: Due) -> list[str]:
+    return [await fire_timer(tx, moments[timer.project], key, timer) for key, timer in due]
 
 
 async def _postpone(tx: Tx, key: bytes, due_ms: int, timer: TimerRecord) -> None:

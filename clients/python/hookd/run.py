@@ -50,10 +50,10 @@ class Run:
     hooks, completing it, writing) works on every handle.
     """
 
-    def __init__(self, transport: Transport, run_id: str, started: StartInfo | None = None) -> None:
+    def __init__(self, transport: Transport, run_id: str) -> None:
         self._transport = transport
         self._run_id = validate.name(run_id, "run_id")
-        self._started = started
+        self._started: StartInfo | None = None
         self._writers: dict[str, run_streams.StreamWriter] = {}
 
     @property
@@ -382,6 +382,11 @@ class Run:
     async def streams(self) -> list[StreamInfo]:
         """Lists the streams of the run."""
         return await run_streams.list_streams(self._transport, self._run_id)
+
+
+def note_start(run: Run, started: StartInfo) -> None:
+    """Keeps with a handle what the start did that gave it."""
+    run._started = started
 
 
 def hook_of(transport: Transport, run: Run, wire: common_pb2.Hook) -> Hook:

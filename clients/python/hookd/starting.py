@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hookd.convert import conflict, run_info, start_outcome
 from hookd.models import StartInfo
-from hookd.run import Run, hook_of
+from hookd.run import Run, hook_of, note_start
 
 if TYPE_CHECKING:
     from hookd.transport import Transport
@@ -18,14 +18,18 @@ async def start_run(
 ) -> Run:
     """Sends the request and gives the handle of the new run, or of the owner."""
     response = await transport.call(transport.runs.StartRun, request)
-    owner_of_hooks = Run(transport, response.run.run_id)
-    info = StartInfo(
-        outcome=start_outcome(response.outcome),
-        run=run_info(response.run),
-        hooks=tuple(hook_of(transport, owner_of_hooks, hook) for hook in response.hooks),
-        conflict=conflict(response.conflict) if response.HasField("conflict") else None,
-        superseded_run_ids=tuple(response.superseded_run_ids),
-        payload_seq=response.payload_seq or None,
-        payload_duplicate=response.payload_duplicate,
+    run = handle(transport, response.run.run_id)
+    # The hooks hang on this very handle: what is done through them, it knows.
+    note_start(
+        run,
+        StartInfo(
+            outcome=start_outcome(response.outcome),
+            run=run_info(response.run),
+            hooks=tuple(hook_of(transport, run, hook) for hook in response.hooks),
+            conflict=conflict(response.conflict) if response.HasField("conflict") else None,
+            superseded_run_ids=tuple(response.superseded_run_ids),
+            payload_seq=response.payload_seq or None,
+            payload_duplicate=response.payload_duplicate,
+        ),
     )
-    return handle(transport, response.run.run_id, info)
+    return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Concatenate, ParamSpec, TypeVar
@@ -12,8 +13,9 @@ from hookd_daemon.config import Settings
 from hookd_daemon.core.firing import fire_timer
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.overdue import OverdueError
-from hookd_daemon.errors import Conflict, HookConflictError, status_name
+from hookd_daemon.errors import Conflict, status_name
 from hookd_daemon.logs import get_logger, token_field
+from hookd_daemon.records.v1.records_pb2 import TIMER_KIND_LEASE, TimerRecord
 from hookd_daemon.store.tx import Store, Tx
 from hookd_daemon.telemetry.metrics import Metrics
 from hookd_daemon.telemetry.tracing import Tracing
@@ -85,19 +87,17 @@ class Backend:
             try:
                 return await self.store.transact(fn, moment, project, *args, **kwargs)
             except OverdueError as overdue:
-                await self.store.transact(fire_timer, moment, None, overdue.timer)
+                timer = overdue.timer
+                note_fired(timer, await self.store.transact(fire_timer, moment, None, timer))
 
-    def note_conflict(self, run_id: str, error: HookConflictError) -> None:
+    def note_conflict(self, run_id: str, conflict: Conflict, *, one_of_many: bool = False) -> None:
         """Tells traces and logs of a lost claim.
 
         Args:
             run_id: the run that lost; of a start, the run that was not started.
-            error: the answer.
+            conflict: what it was told.
+            one_of_many: it was one claim of a batch: logged at debug level only.
         """
-        self.note_owner(run_id, error.conflict)
-
-    def note_owner(self, run_id: str, conflict: Conflict) -> None:
-        """The same as ``note_conflict`` for a conflict that is no error."""
         detail = conflict.detail
         if self.tracing.enabled:
             age_ms = self.clock.now_ms() - detail.claimed_at.ToMilliseconds()
@@ -113,14 +113,26 @@ class Backend:
                 revision=detail.revision,
                 owner_traceparent=conflict.traceparent,
             )
-        if log.is_enabled_for(10):
-            log.debug(
+        level = logging.DEBUG if one_of_many else logging.INFO
+        if log.is_enabled_for(level):
+            log.log(
+                level,
                 "hook conflict",
                 project=detail.project,
                 run_id=run_id,
                 owner_run_id=detail.run_id,
+                owner_status=status_name(detail.run_status),
                 **token_field(detail.project, detail.token),
             )
+
+
+def note_fired(timer: TimerRecord, done: str) -> None:
+    """Logs what a timer did, if anything; a lapsed lease is a crash that operators look for."""
+    if done:
+        lapsed = timer.kind == TIMER_KIND_LEASE
+        token = token_field(timer.project, timer.token) if timer.token else {}
+        level = logging.INFO if lapsed else logging.DEBUG
+        log.log(level, done, project=timer.project, run_id=timer.run_id, **token)
 
 
 def random_text() -> str:

@@ -70,7 +70,7 @@ class Gate:
         metrics = self._metrics
         if metrics.calls_in_flight >= self._max_calls:
             metrics.rejected["calls"] += 1
-            raise LimitExceededError("calls_in_flight", self._max_calls)
+            raise LimitExceededError("calls_in_flight", self._max_calls, "try again later")
         metrics.calls_in_flight += 1
         try:
             yield
@@ -89,7 +89,9 @@ class Gate:
         metrics = self._metrics
         if metrics.streams_open >= self._max_streams:
             metrics.rejected["streams"] += 1
-            raise LimitExceededError("streams", self._max_streams)
+            raise LimitExceededError(
+                "streams", self._max_streams, "close streams, or raise --max-streams"
+            )
         metrics.streams_open += 1
         try:
             yield

@@ -59,7 +59,7 @@ class HookService:
             raise error.within("hook") from None
         outcome, view = await self._backend.run(_create_one, call.metadata, project, run_id, spec)
         if isinstance(outcome, HookConflictError):
-            self._backend.note_conflict(run_id, outcome)
+            self._backend.note_conflict(run_id, outcome.conflict)
         if isinstance(outcome, HookdError):
             raise outcome
         if view is None:
@@ -120,7 +120,7 @@ class HookService:
         for hook, outcome in zip(hooks, outcomes, strict=True):
             _fill_result(add(), outcome)
             if type(outcome) is HookConflictError:
-                self._backend.note_conflict(hook.run_id, outcome)
+                self._backend.note_conflict(hook.run_id, outcome.conflict, one_of_many=True)
 
     async def get_hook(self, request: pb.GetHookRequest, call: CallContext) -> pb.GetHookResponse:
         """Reads a hook, by token or by id."""

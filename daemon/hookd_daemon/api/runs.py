@@ -20,7 +20,10 @@ from hookd_daemon.core.reading import RunFilter, RunView, view_run
 from hookd_daemon.core.runs import RunState
 from hookd_daemon.core.starting import DELIVER, FAIL, Started, StartSpec, start_run
 from hookd_daemon.errors import HookConflictError, InvalidArgumentError
+from hookd_daemon.logs import get_logger
 from hookd_daemon.store.tx import Tx
+
+log = get_logger(__name__)
 
 #: How many events a stream reads at a time.
 EVENTS_AT_ONCE = 256
@@ -43,7 +46,7 @@ class RunService:
             started, view = await backend.run(_start, call.metadata, project, spec)
         except HookConflictError as error:
             backend.metrics.conflicts += 1  # nothing was committed, so nothing was counted
-            backend.note_conflict(spec.run_id, error)
+            backend.note_conflict(spec.run_id, error.conflict)
             raise
         response = pb.StartRunResponse(
             outcome=started.outcome,
@@ -53,7 +56,9 @@ class RunService:
         )
         if started.conflict is not None:
             response.conflict.CopyFrom(started.conflict.detail)
-            backend.note_owner(spec.run_id, started.conflict)
+            backend.note_conflict(spec.run_id, started.conflict)
+        for superseded in started.superseded:
+            log.info("run superseded", project=project, run_id=superseded, by_run_id=spec.run_id)
         if started.delivery is not None:
             response.payload_seq = started.delivery.payload_seq
             response.payload_duplicate = started.delivery.duplicate

@@ -30,7 +30,7 @@ from hookd_daemon.store.tx import Tx
 LEASE_EXPIRED = "LEASE_EXPIRED"
 
 
-async def fire_timer(tx: Tx, moment: Moment, key: bytes | None, timer: TimerRecord) -> None:
+async def fire_timer(tx: Tx, moment: Moment, key: bytes | None, timer: TimerRecord) -> str:
     """Does what a timer is for, if it is still due.
 
     Args:
@@ -39,60 +39,67 @@ async def fire_timer(tx: Tx, moment: Moment, key: bytes | None, timer: TimerReco
         key: the timer's key, to remove it; None when a call met the thing
             before its timer fired.
         timer: the timer.
+
+    Returns:
+        What came of it, in a few words; empty when it was not due any more.
     """
     if key is not None:
         tx.delete(key)
     value = await tx.get(keys.run(timer.project, timer.run_id))
     if value is None:
-        return
+        return ""
     run = RunState(tx, timer.project, timer.run_id, RunRecord.FromString(value))
     if run.uid != timer.run_uid:
-        return
-    await _ACTIONS[timer.kind](run, moment, timer)
+        return ""
+    return await _ACTIONS[timer.kind](run, moment, timer)
 
 
-async def _lapse_lease(run: RunState, moment: Moment, timer: TimerRecord) -> None:
+async def _lapse_lease(run: RunState, moment: Moment, timer: TimerRecord) -> str:
     deadline = run.lease_deadline(moment)
     if not run.active or deadline is None:
-        return
+        return ""
     if deadline > moment.now_ms:
         set_timer(run.tx, deadline, timer)
-        return
+        return ""
     failure = Failure(
         type=LEASE_EXPIRED,
         message=f"the lease of {run.record.lease_ttl_ms} ms was not kept alive",
     )
     event = Event(run_failed=RunFailed(failure=failure))
     await end_run(run, moment, FAILED, event, cause="lease_expired")
+    return "lease lapsed"
 
 
-async def _expire_hook(run: RunState, moment: Moment, timer: TimerRecord) -> None:
+async def _expire_hook(run: RunState, moment: Moment, timer: TimerRecord) -> str:
     if not run.active:
-        return
+        return ""
     claim = await run.tx.owner(run.project, timer.token)
     value = await run.tx.get(run.hook_key(timer.hook_id))
     if claim is None or claim.revision != timer.revision or value is None:
-        return
+        return ""
     hook = HookRecord.FromString(value)
     if hook.state != HOOK_STATE_UNSPECIFIED or claim.expires_ms > moment.now_ms:
-        return
+        return ""
     release_hook(run, moment, timer.hook_id, hook, claim, expired=True)
     run.save()
+    return "hook expired"
 
 
-async def _end_hold(run: RunState, moment: Moment, timer: TimerRecord) -> None:
+async def _end_hold(run: RunState, moment: Moment, timer: TimerRecord) -> str:
     claim = await run.tx.owner(run.project, timer.token)
     if claim is None or claim.revision != timer.revision:
-        return
-    if claim.held_until_ms and claim.held_until_ms <= moment.now_ms:
-        run.tx.release(run.project, timer.token, claim)
-        run.tx.tally("releases.hold_ended")
+        return ""
+    if not claim.held_until_ms or claim.held_until_ms > moment.now_ms:
+        return ""
+    run.tx.release(run.project, timer.token, claim)
+    run.tx.tally("releases.hold_ended")
+    return "hold ended"
 
 
-async def _remove_run(run: RunState, moment: Moment, timer: TimerRecord) -> None:
+async def _remove_run(run: RunState, moment: Moment, timer: TimerRecord) -> str:
     """Makes a run unknown at once; its other records go later, bit by bit."""
     if run.active:
-        return
+        return ""
     record = run.record
     for token, claim in await run.tx.claims_of(run.project, run.uid):
         # Its hold ends with this very millisecond.
@@ -105,6 +112,7 @@ async def _remove_run(run: RunState, moment: Moment, timer: TimerRecord) -> None
     garbage = GarbageRecord(project=run.project)
     run.tx.put(keys.garbage(run.uid), garbage.SerializeToString())
     run.tx.notify(topics.TIMERS)
+    return "run removed"
 
 
 _ACTIONS = {

@@ -289,4 +289,4 @@ def test_values_on_one_line():
 
 def test_the_hash_of_a_token_is_that_of_the_daemons_logs():
     logs = pytest.importorskip("hookd_daemon.logs")
-    assert token_hash("p", "tök\0en") == f"sha256:{logs.token_hash('p', 'tök' + chr(0) + 'en')}"
+    assert token_hash("p", "tök\0en") == logs.token_hash("p", "tök" + chr(0) + "en")
