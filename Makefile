@@ -1,39 +1,90 @@
 # hookd. `make help` lists what can be done.
 #
-# Everything is installed below .build/ and .venv/: the uv that reads
-# requirements.lock, the Python packages, the Rust extension. The lock names
-# versions and hashes and no index, so that it serves any index or mirror.
+# Python 3.11 and Rust are all that has to be there. Everything else is installed
+# below .build/, .venv/ and tests/node/node_modules/. The locks name versions and
+# hashes and no index, so that they serve any index or mirror.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV     := .build/uv/bin/uv
-READY  := .build/ready
-NPM    := $(BIN)/npm
+READY  := .venv/.ready
+NODE   := tests/node/node_modules/.package-lock.json
+CARGO  := cargo
+CRATE  := --manifest-path native/Cargo.toml
+RUST   := $(shell find native/src -name '*.rs')
+# Node and its tools come with a Python package.
+WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
+BUF    := $(WITH_NODE) ../tests/node/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock proto demo serve test test-rust lint format bench clean
+.PHONY: help demo test test-rust lint format proto serve bench setup lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(UV):
-	@mkdir -p .build
-	$(PYTHON) -m venv .build/uv
-	.build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+demo: $(READY) ## play the story of two checkouts with one token
+	@$(BIN)/python demo/demo.py
 
-requirements.lock: pyproject.toml daemon/pyproject.toml clients/python/pyproject.toml | $(UV)
-	$(MAKE) lock
+test: $(READY) $(NODE) test-rust ## run all tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-rust: ## run the tests of the Rust crate
+	$(CARGO) test --quiet --locked $(CRATE) --no-default-features
+
+lint: $(READY) $(NODE) ## check style, types, protos and stubs; changes nothing
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest hookd_daemon._native
+	$(BIN)/python scripts/generate_stubs.py --check
+	cd proto && $(BUF) lint && $(BUF) build -o /dev/null && $(BUF) format --diff --exit-code
+	$(CARGO) fmt $(CRATE) --check
+	$(CARGO) clippy --quiet --locked $(CRATE) --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --locked $(CRATE) --all-targets --no-default-features -- -D warnings
+
+format: $(READY) $(NODE) ## put everything into the form that lint asks for
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format --quiet .
+	cd proto && $(BUF) format --write
+	$(CARGO) fmt $(CRATE)
+
+proto: $(READY) ## generate the Python stubs from the protos
+	$(BIN)/python scripts/generate_stubs.py
+
+serve: $(READY) ## run a daemon on ./hookd-data
+	$(BIN)/hookd serve --data-dir ./hookd-data $(SERVE_ARGS)
+
+bench: $(READY) ## measure throughput, latency, memory and recovery
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+setup: $(READY) $(NODE) ## install everything that is needed
 
 lock: $(UV) ## renew requirements.lock from the pyproject files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 		--no-emit-package hookd --no-emit-package hookd-daemon --group dev \
 		pyproject.toml daemon/pyproject.toml clients/python/pyproject.toml -o requirements.lock
 
-$(READY): requirements.lock daemon/pyproject.toml clients/python/pyproject.toml native/Cargo.toml native/Cargo.lock $(shell find native/src -name '*.rs') | $(UV)
+clean: ## remove all that was built or installed here
+	rm -rf .build $(VENV) native/target tests/node/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f daemon/hookd_daemon/_native*.so
+	find clients daemon tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
+
+$(UV):
+	@mkdir -p .build
+	$(PYTHON) -m venv .build/uv
+	.build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# `--refresh-package`: uv would take the extension it built before, though the
+# Rust below it has changed.
+$(READY): requirements.lock daemon/pyproject.toml clients/python/pyproject.toml native/Cargo.toml native/Cargo.lock $(RUST) | $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
 	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e clients/python -e daemon
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --refresh-package hookd-daemon \
+		-e clients/python -e daemon
 	@touch $@
 
-setup: $(READY) ## install everything that is needed
+$(NODE): tests/node/package.json tests/node/package-lock.json | $(READY)
+	cd tests/node && rm -rf node_modules && $(WITH_NODE) npm ci --loglevel=error
+	@touch $@

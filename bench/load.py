@@ -10,9 +10,6 @@ from dataclasses import dataclass
 
 import grpc
 import grpc.aio
-
-from bench.machine import cpu_seconds
-from bench.servers import Server
 from hookd.v1.common_pb2 import HookSpec
 from hookd.v1.hook_service_pb2 import (
     ClaimStreamRequest,
@@ -22,6 +19,9 @@ from hookd.v1.hook_service_pb2 import (
     HookClaim,
 )
 from hookd.v1.run_service_pb2 import StartRunRequest
+
+from bench.machine import cpu_seconds
+from bench.servers import Server
 
 CREATE_HOOK = "/hookd.v1.HookService/CreateHook"
 CREATE_HOOKS = "/hookd.v1.HookService/CreateHooks"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -88,6 +89,9 @@ def serve(
     flags: dict[str, Any] = dict(locals())
     settings = config.load(flags, config=flags.pop("config_file"))
 
+    # Core writes lines of its own to stderr, which are no JSON; what matters of
+    # them reaches us as exceptions. Read when gRPC is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Late, so that --help and a bad flag need no store and no gRPC.
     from hookd_daemon import server  # noqa: PLC0415
 

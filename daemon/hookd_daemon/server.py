@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +30,7 @@ from hookd_daemon.store.rocks import RocksStore
 from hookd_daemon.store.rocks.directory import DataDirectoryError
 from hookd_daemon.sweeper import Sweeper
 from hookd_daemon.telemetry.setup import Telemetry
+from hookd_daemon.values import Address
 
 log = logs.get_logger(__name__)
 
@@ -146,7 +148,10 @@ class Daemon:
         try:
             grpc_address = str(await grpc_server.start(settings.listen_address))
         except RuntimeError as error:
-            raise StartupError(f"cannot listen on {settings.listen}: {error}") from error
+            why = why_not_bound(settings.listen_address) or str(error)
+            raise StartupError(
+                f"cannot listen on {settings.listen}: {why} (see --listen)"
+            ) from error
         self._serving = True
         log.info("serving", grpc=grpc_address, http=http_address, version=__version__)
         ready.announce(settings, grpc=grpc_address, http=http_address)
@@ -162,6 +167,20 @@ class Daemon:
         ready.retract(settings)
         log.info("stopped")
         return 1 if self._broken else 0
+
+
+def why_not_bound(address: Address) -> str | None:
+    """What the operating system says against an address; gRPC keeps it to itself."""
+    try:
+        for family, kind, protocol, _, target in socket.getaddrinfo(
+            *address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(target)
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def service(module: Any, name: str) -> ServiceDescriptor:

@@ -9,10 +9,10 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
-
 from hookd.v1.admin_service_pb2_grpc import AdminServiceStub
-from hookd.v1.common_pb2 import Hook, HookSpec, Payload, Run
+from hookd.v1.common_pb2 import Failure, Hook, HookSpec, Payload, Run
 from hookd.v1.errors_pb2 import HookConflict
+from hookd.v1.events_pb2 import Event
 from hookd.v1.hook_service_pb2 import (
     CreateHookRequest,
     CreateHookResponse,
@@ -26,8 +26,12 @@ from hookd.v1.hook_service_pb2 import (
 )
 from hookd.v1.hook_service_pb2_grpc import HookServiceStub
 from hookd.v1.run_service_pb2 import (
+    AwaitRunRequest,
+    CancelRunRequest,
     CompleteRunRequest,
+    FailRunRequest,
     GetRunRequest,
+    ListEventsRequest,
     StartRunRequest,
     StartRunResponse,
     WatchRunRequest,
@@ -152,6 +156,38 @@ class Api:
         return self.runs.CompleteRun(
             CompleteRunRequest(project=self.project, run_id=run_id, output=json_payload(text))
         ).run
+
+    def fail(self, run_id: str, message: str = "broken") -> Run:
+        """Ends a run with an error."""
+        failure = Failure(type="Error", message=message)
+        return self.runs.FailRun(
+            FailRunRequest(project=self.project, run_id=run_id, failure=failure)
+        ).run
+
+    def cancel(self, run_id: str, reason: str = "") -> Run:
+        """Cancels a run."""
+        return self.runs.CancelRun(
+            CancelRunRequest(project=self.project, run_id=run_id, reason=reason)
+        ).run
+
+    def ended(self, run_id: str, wait: float = 30) -> Run:
+        """A run after its end, or after so many seconds."""
+        return self.runs.AwaitRun(
+            AwaitRunRequest(project=self.project, run_id=run_id, wait=seconds(wait))
+        ).run
+
+    def log(self, run_id: str) -> list[Event]:
+        """The first 1000 events in the log of a run, as it is now."""
+        return list(
+            self.runs.ListEvents(
+                ListEventsRequest(project=self.project, run_id=run_id, page_size=1000)
+            ).events
+        )
+
+    def hook_by_id(self, run_id: str, hook_id: str) -> Hook:
+        """Reads a hook of a run, also one that is gone."""
+        ref = HookRef(run_id=run_id, hook_id=hook_id)
+        return self.hooks.GetHook(GetHookRequest(project=self.project, ref=ref)).hook
 
     def events(self, run_id: str) -> list[str]:
         """The kinds of the events in the log of a run that has ended, or so far."""

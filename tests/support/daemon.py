@@ -39,9 +39,7 @@ class Daemon:
         env: more environment.
     """
 
-    def __init__(
-        self, folder: Path, *flags: str, env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.flags: Sequence[str] = flags
         self.env = dict(env or {})
@@ -154,9 +152,7 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(
-    folder: Path, *flags: str, env: Mapping[str, str] | None = None
-) -> Iterator[Daemon]:
+def running(folder: Path, *flags: str, env: Mapping[str, str] | None = None) -> Iterator[Daemon]:
     """A daemon that serves inside the ``with`` block."""
     with Daemon(folder, *flags, env=env) as daemon:
         yield daemon

@@ -12,6 +12,12 @@ from hookd_daemon.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
+#: A daemon that goes down looks so often whether calls still come.
+LOOK_S = 0.05
+#: So often it looks at most once it has nothing left to do: a caller that asks
+#: again and again must not keep it from ending.
+MAX_LOOKS = 20
+
 
 class Gate:
     """Counts calls and streams, and refuses those over the limits.
@@ -39,19 +45,37 @@ class Gate:
             StoreUnavailableError: the daemon is going down.
         """
         draining = asyncio.ensure_future(self._draining.wait())
+        message: asyncio.Future[T | None] | None = None
         try:
             while True:
                 message = asyncio.ensure_future(anext(sent, None))
                 await asyncio.wait({message, draining}, return_when=asyncio.FIRST_COMPLETED)
-                if not message.done():
-                    message.cancel()
-                    self._check_open()
-                received = message.result()
+                self._check_open()
+                received = await message
                 if received is None:
                     return
                 yield received
         finally:
             draining.cancel()
+            if message is not None:
+                message.cancel()
+
+    async def quiet(self, patience: float) -> None:
+        """Waits until all calls are answered, and none was refused for a moment.
+
+        Args:
+            patience: seconds to wait at most.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + patience
+        metrics, seen, looks = self._metrics, -1, 0
+        while clock() < end and looks < MAX_LOOKS:
+            if not metrics.calls_in_flight and not metrics.streams_open:
+                looks += 1
+                if seen == metrics.rejected["draining"]:
+                    return
+            seen = metrics.rejected["draining"]
+            await asyncio.sleep(min(LOOK_S, max(end - clock(), 0)))
 
     def _check_open(self) -> None:
         if self._draining.is_set():

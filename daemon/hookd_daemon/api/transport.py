@@ -37,6 +37,9 @@ log = get_logger(__name__)
 #: what is too large is answered by the check that names the field.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
+#: What is left for answers that are on their way when the server stops.
+LAST_GRACE_S = 0.1
+
 Servicer = "grpc.aio.ServicerContext[bytes, bytes]"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -225,7 +228,12 @@ class GrpcServer:
 
     async def stop(self, grace: float) -> None:
         """Stops: calls in flight have ``grace`` seconds to be answered."""
-        await self._server.stop(grace)
+        # Told to stop, core answers CANCELLED, which nobody retries, to calls
+        # that have reached it and not yet us. So the gate refuses them first,
+        # with a status that is retried.
+        await self._gate.quiet(grace)
+        # What is open now are health watches, which end with their clients.
+        await self._server.stop(min(grace, LAST_GRACE_S))
 
     def finished(self, path: str, code: str, seconds: float) -> None:
         """Notes that a call was answered."""

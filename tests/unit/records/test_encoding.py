@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from hookd.v1.events_pb2 import Event, HookCreated
 from hookd_daemon._native import encode_plain_claim
 from hookd_daemon.records.v1.records_pb2 import ClaimRecord, HookRecord
+from hypothesis import given
+from hypothesis import strategies as st
 
 NUMBERS = st.integers(min_value=1, max_value=2**64 - 1)
 TIMES = st.integers(min_value=1, max_value=253_402_300_799_999)

@@ -1,0 +1,1 @@
+"""The token index in Rust, from Python."""
