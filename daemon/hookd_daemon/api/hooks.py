@@ -31,6 +31,7 @@ from hookd_daemon.errors import (
     HookdError,
     HookNotFoundError,
     InvalidArgumentError,
+    RunNotFoundError,
 )
 from hookd_daemon.store.tx import Tx
 
@@ -178,7 +179,7 @@ class HookService:
         prefix = request.token_prefix
         validate.text("token_prefix", prefix, self._max_token_bytes)
         filters = repr((project, request.run_id, prefix)).encode()
-        after = paging.position_of(filters, request.page_token).decode()
+        after = paging.text_position_of(filters, request.page_token)
         if request.run_id:
             views = await self._backend.run(
                 lookup.list_hooks_of_run, None, project, request.run_id, after, limit
@@ -247,10 +248,12 @@ class HookService:
                 view, events = await self._backend.run(
                     delivery.read_payloads, None, project, run_id, hook_id, after, PAYLOADS_AT_ONCE
                 )
+                if view.run.uid != uid:
+                    raise RunNotFoundError(run_id)  # removed, and its id is another run's
                 for event in events:
                     after = event.hook_received.payload_seq
                     yield _received(event)
-                if len(events) == PAYLOADS_AT_ONCE:
+                if after < view.record.payload_count:
                     continue
                 if view.status != HOOK_STATUS_ACTIVE:
                     closed = pb.HookClosed(status=view.status, run_status=view.run.record.status)

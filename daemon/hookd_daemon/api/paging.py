@@ -41,3 +41,15 @@ def position_of(filters: bytes, token: str) -> bytes:
             "page_token", "belongs to a list with other filters; begin without one"
         )
     return raw[_DIGEST:]
+
+
+def text_position_of(filters: bytes, token: str) -> str:
+    """The same, of a list whose positions are text.
+
+    Raises:
+        InvalidArgumentError: it is no page token, or one of another list.
+    """
+    try:
+        return position_of(filters, token).decode()
+    except UnicodeDecodeError:
+        raise InvalidArgumentError("page_token", "is not a page token of hookd") from None

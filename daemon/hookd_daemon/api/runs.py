@@ -19,7 +19,7 @@ from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.reading import RunFilter, RunView, view_run
 from hookd_daemon.core.runs import RunState
 from hookd_daemon.core.starting import DELIVER, FAIL, Started, StartSpec, start_run
-from hookd_daemon.errors import HookConflictError, InvalidArgumentError
+from hookd_daemon.errors import HookConflictError, InvalidArgumentError, RunNotFoundError
 from hookd_daemon.logs import get_logger
 from hookd_daemon.store.tx import Tx
 
@@ -140,14 +140,17 @@ class RunService:
         """Waits for a run's end."""
         patience = Patience(validate.wait_seconds(request.wait))
         view = await self._read(call, request.project, request.run_id)
+        uid = view.run.uid
         if view.run.active and patience.left():
             with (
                 call.long_wait(),
-                self._backend.store.subscribe(topics.run_ended(view.run.uid)) as ended,
+                self._backend.store.subscribe(topics.run_ended(uid)) as ended,
             ):
                 view = await self._read(call, request.project, request.run_id)
                 while view.run.active and await ended.wait(patience.left()):
                     view = await self._read(call, request.project, request.run_id)
+            if view.run.uid != uid:
+                raise RunNotFoundError(request.run_id)  # removed, and its id is another run's
         return pb.AwaitRunResponse(run=messages.run_message(view))
 
     async def keep_alive(
@@ -190,6 +193,8 @@ class RunService:
                 run, events = await self._backend.run(
                     reading.list_events, None, project, run_id, after, EVENTS_AT_ONCE
                 )
+                if run.uid != view.run.uid:
+                    raise RunNotFoundError(run_id)  # removed, and its id is another run's
                 for event in events:
                     after = event.seq
                     yield pb.WatchRunResponse(event=event)

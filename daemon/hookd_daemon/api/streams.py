@@ -10,6 +10,7 @@ from hookd_daemon.api import messages, validate
 from hookd_daemon.api.backend import Backend
 from hookd_daemon.api.context import CallContext
 from hookd_daemon.core import streams, topics
+from hookd_daemon.errors import RunNotFoundError
 
 DEFAULT_NAMESPACE = "default"
 #: How many chunks a stream reads at a time.
@@ -56,14 +57,16 @@ class StreamService:
         run = self._backend.run
         # Where a negative index points is settled once, by the end as it is now.
         view, _ = await run(streams.read_chunks, None, project, run_id, namespace, 0, 0)
-        start = request.start_index
+        uid, start = view.run.uid, request.start_index
         index = max(view.length + start, 0) if start < 0 else start
-        listening = (topics.stream(view.run.uid, namespace), topics.run_ended(view.run.uid))
+        listening = (topics.stream(uid, namespace), topics.run_ended(uid))
         with self._backend.store.subscribe(*listening) as news:
             while True:
                 view, chunks = await run(
                     streams.read_chunks, None, project, run_id, namespace, index, CHUNKS_AT_ONCE
                 )
+                if view.run.uid != uid:
+                    raise RunNotFoundError(run_id)  # removed, and its id is another run's
                 for at, record in chunks:
                     chunk = pb.StreamChunk(index=at, payload=record.payload)
                     messages.set_time(chunk.time, record.time_ms)

@@ -23,6 +23,9 @@ from hookd_daemon.records.v1.records_pb2 import (
 from hookd_daemon.store.keys import end_of
 from hookd_daemon.store.tx import Tx
 
+#: As many payloads are read at once as have so many bytes, but one at least.
+PAYLOAD_BYTES = 2 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -144,9 +147,13 @@ async def read_payloads(
     """
     view = await load_hook(tx, moment, project, run_id, hook_id)
     prefix = keys.payloads(view.run.uid, hook_id)
-    pairs = await tx.scan(prefix + keys.number(after + 1), end_of(prefix), limit)
-    events = [
-        await read_event(tx, view.run, PayloadRecord.FromString(value).event_seq)
-        for _, value in pairs
-    ]
+    pairs = await tx.scan(prefix + keys.number(after) + b"\0", end_of(prefix), limit)
+    events: list[Event] = []
+    size = 0
+    for _, value in pairs:
+        event = await read_event(tx, view.run, PayloadRecord.FromString(value).event_seq)
+        size += len(event.hook_received.payload.data)
+        if events and size > PAYLOAD_BYTES:
+            break
+        events.append(event)
     return view, events

@@ -21,6 +21,8 @@ LOOK_AT_MOST = 2_048
 LOOK_AT_ONCE = 64
 #: An answer is cut after so many bytes of events, but has one at least.
 EVENT_BYTES = 2 * 1024 * 1024
+#: A page of runs is cut after so many bytes.
+LIST_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -104,20 +106,28 @@ async def list_runs(
     end = prefix + keys.newest_first(max(wanted.since_ms, 0)) + b"\xff" * 9
     end = min(end, end_of(prefix))
     views: list[RunView] = []
-    looked = 0
+    looked = size = 0
     while looked < LOOK_AT_MOST:
         pairs = await tx.scan(start, end, LOOK_AT_ONCE)
         for key, run_id in pairs:
             view = await _listed(tx, project, run_id.decode(), wanted)
             if view is not None:
                 views.append(view)
-                if len(views) == limit:
+                size += listed_bytes(view)
+                if len(views) == limit or size > LIST_BYTES:
                     return views, key[len(prefix) :]
         if len(pairs) < LOOK_AT_ONCE:
             return views, b""
         looked += len(pairs)
         start = pairs[-1][0] + b"\0"
     return views, start[len(prefix) : -1]
+
+
+def listed_bytes(view: RunView) -> int:
+    """About how large a run is in a list."""
+    last = view.last
+    message = last.run_failed.failure.message if last is not None else ""
+    return view.run.record.ByteSize() + len(message.encode())
 
 
 async def _listed(tx: Tx, project: str, run_id: str, wanted: RunFilter) -> RunView | None:

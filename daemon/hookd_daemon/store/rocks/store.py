@@ -85,6 +85,7 @@ class RocksStore(Store):
         self._on_failure = on_failure
         self._hub = Hub()
         self._closed = False
+        self._backing_up = asyncio.Lock()
         self.index = TokenIndex()
         self.recovered_tokens = self._recover_claims()
         self.last_revision = self.reserved_revisions = self._recover_revisions()
@@ -193,7 +194,8 @@ class RocksStore(Store):
         Raises:
             FileExistsError: ``target`` is there already.
         """
-        return await asyncio.to_thread(self._backup, target)
+        async with self._backing_up:
+            return await asyncio.to_thread(self._backup, target)
 
     def _backup(self, target: Path) -> int:
         if target.exists():
