@@ -98,6 +98,11 @@ class GrpcServer:
                 ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
                 # Two daemons on one port would each get half of the calls.
                 ("grpc.so_reuseport", 0),
+                # What core holds until the event loop takes it. Over its own
+                # small limits it drops calls with CANCELLED, which nobody
+                # retries; to refuse calls, and to say so, is the gate's work.
+                ("grpc.server.max_pending_requests", 100_000),
+                ("grpc.server.max_pending_requests_hard_limit", 100_000),
                 # Clients keep idle connections alive; that is no attack.
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
                 ("grpc.keepalive_permit_without_calls", 1),

@@ -110,7 +110,7 @@ async def list_runs(
     while looked < LOOK_AT_MOST:
         pairs = await tx.scan(start, end, LOOK_AT_ONCE)
         for key, run_id in pairs:
-            view = await _listed(tx, project, run_id.decode(), wanted)
+            view = await _listed(tx, moment, project, run_id.decode(), wanted)
             if view is not None:
                 views.append(view)
                 size += listed_bytes(view)
@@ -130,7 +130,9 @@ def listed_bytes(view: RunView) -> int:
     return view.run.record.ByteSize() + len(message.encode())
 
 
-async def _listed(tx: Tx, project: str, run_id: str, wanted: RunFilter) -> RunView | None:
+async def _listed(
+    tx: Tx, moment: Moment, project: str, run_id: str, wanted: RunFilter
+) -> RunView | None:
     value = await tx.get(keys.run(project, run_id))
     if value is None:
         raise RuntimeError(f"the lists have a run {run_id} that is not there")
@@ -139,7 +141,9 @@ async def _listed(tx: Tx, project: str, run_id: str, wanted: RunFilter) -> RunVi
         return None
     if wanted.workflow and record.workflow != wanted.workflow:
         return None
-    return await view_run(RunState(tx, project, run_id, record), payloads=False)
+    run = RunState(tx, project, run_id, record)
+    record.lease_until_ms = run.lease_deadline(moment) or 0
+    return await view_run(run, payloads=False)
 
 
 async def list_events(

@@ -123,6 +123,7 @@ async def find_run(tx: Tx, moment: Moment, project: str, run_id: str) -> RunStat
         deadline = run.lease_deadline(moment)
         if deadline is not None and deadline <= moment.now_ms:
             raise OverdueError(run.lease_timer())
+        run.record.lease_until_ms = deadline or 0
     return run
 
 

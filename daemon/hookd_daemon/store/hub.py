@@ -39,6 +39,7 @@ class HubSubscription:
 
     async def wait(self, timeout: float | None) -> bool:
         """Waits for the next commit that names a topic; see ``store.tx.Subscription``."""
+        self._hub.raise_if_closed()
         try:
             async with asyncio.timeout(timeout):
                 await self._event.wait()

@@ -64,7 +64,10 @@ class MemoryTx(OverlayTx):
 
     def release(self, project: str, token: str, claim: ClaimRecord) -> None:
         """See ``Tx.release``."""
-        self.delete(keys.claim(project, token))
+        key = keys.claim(project, token)
+        value = self.writes[key] if key in self.writes else self.stored(key)
+        if value is not None and ClaimRecord.FromString(value).revision == claim.revision:
+            self.delete(key)
 
     async def claims_of(self, project: str, run_uid: int) -> list[tuple[str, ClaimRecord]]:
         """See ``Tx.claims_of``."""

@@ -45,7 +45,7 @@ def test_a_lock_file_that_was_left_is_no_hindrance(tmp_path: Path) -> None:
 def test_a_damaged_format_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "format").write_text(text)
     for _ in range(2):  # and the refusal keeps no lock
-        with pytest.raises(DataDirectoryError, match="format file .* is damaged"):
+        with pytest.raises(DataDirectoryError, match=r"format file .* is damaged"):
             DataDirectory(tmp_path)
 
 

@@ -106,5 +106,7 @@ class Flusher:
 
     def stop(self) -> None:
         """Ends the thread after the flushes that were asked for."""
+        if self._gathering:
+            self._begin()
         self._groups.put(None)
         self._thread.join()

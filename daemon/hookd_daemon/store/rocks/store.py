@@ -85,6 +85,7 @@ class RocksStore(Store):
         self._on_failure = on_failure
         self._hub = Hub()
         self._closed = False
+        self._failed = False
         self._backing_up = asyncio.Lock()
         self.index = TokenIndex()
         self.recovered_tokens = self._recover_claims()
@@ -137,10 +138,10 @@ class RocksStore(Store):
         except BaseException:
             tx.undo()
             raise
+        if tx.tallies:
+            self._observe(tx.tallies)
+        self._hub.publish(tx.topics)
         if tx.writes:
-            if tx.tallies:
-                self._observe(tx.tallies)
-            self._hub.publish(tx.topics)
             await self._flusher.durable()
         else:
             await self._durable()
@@ -170,6 +171,9 @@ class RocksStore(Store):
         self.db.flush_wal(True)
 
     def _fail(self, error: BaseException) -> None:
+        if self._failed:
+            return
+        self._failed = True
         self._closed = True
         self._hub.close()
         self._on_failure(error)

@@ -1,0 +1,1 @@
+"""One suite for every engine of the store."""

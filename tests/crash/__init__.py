@@ -1,0 +1,1 @@
+"""Client processes, and a daemon that is killed under them."""

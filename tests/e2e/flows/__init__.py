@@ -1,0 +1,1 @@
+"""The section "Idempotency flows" of the acceptance cases, over gRPC."""

@@ -1,0 +1,1 @@
+"""The section "Runs" of the acceptance cases, over gRPC."""
