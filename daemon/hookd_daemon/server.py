@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -37,6 +38,9 @@ log = logs.get_logger(__name__)
 #: The flusher comes back from the disk and wants the interpreter for a moment;
 #: at Python's usual 5 ms it would wait for it longer than for the disk.
 SWITCH_INTERVAL_S = 0.0005
+#: Calls make few reference cycles, and collecting them at Python's usual 700
+#: new objects took 7 % of the time of a call: it looks through what they hold.
+GC_THRESHOLD = 50_000
 
 
 class Daemon:
@@ -153,6 +157,10 @@ class Daemon:
                 f"cannot listen on {settings.listen}: {why} (see --listen)"
             ) from error
         self._serving = True
+        # What is there now stays for good; no collection has to look at it.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
         log.info("serving", grpc=grpc_address, http=http_address, version=__version__)
         ready.announce(settings, grpc=grpc_address, http=http_address)
         await self._stop.wait()

@@ -82,9 +82,8 @@ class Gate:
             self._metrics.rejected["draining"] += 1
             raise StoreUnavailableError("the daemon is going down")
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Lets one call in.
+    def enter(self) -> None:
+        """Lets one call in; ``leave`` ends it.
 
         Raises:
             LimitExceededError: there are too many.
@@ -96,10 +95,10 @@ class Gate:
             metrics.rejected["calls"] += 1
             raise LimitExceededError("calls_in_flight", self._max_calls, "try again later")
         metrics.calls_in_flight += 1
-        try:
-            yield
-        finally:
-            metrics.calls_in_flight -= 1
+
+    def leave(self) -> None:
+        """Notes that a call that was let in is over."""
+        self._metrics.calls_in_flight -= 1
 
     @contextmanager
     def stream(self) -> Iterator[None]:

@@ -152,9 +152,12 @@ class GrpcServer:
             call = GrpcCall(context, gate)
             with _Watch(self, path, call) as watch:
                 try:
-                    with gate.call():
+                    gate.enter()
+                    try:
                         response = await handler(parse(data), call)
-                        return response.SerializeToString()
+                    finally:
+                        gate.leave()
+                    return response.SerializeToString()
                 except Exception as error:  # noqa: BLE001 - all are answered
                     await watch.refuse(context, error)
 

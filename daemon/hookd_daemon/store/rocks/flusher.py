@@ -2,6 +2,12 @@
 
 While one flush runs, the next group gathers; no timer is involved. A commit
 is durable after the first flush that began after its write.
+
+A flush that comes back costs the event loop more than a commit does: a wake-up
+and two changes of the thread that runs Python. So a group is given time to
+grow as long as it does grow: its flush begins when the loop has made some turns
+in which no commit came. How many turns depends on how many shared the flush
+before: a caller that is alone does not wait for others.
 """
 
 from __future__ import annotations
@@ -15,6 +21,13 @@ from collections.abc import Callable
 from hookd_daemon.errors import StoreUnavailableError
 
 Group = list["asyncio.Future[None]"]
+
+#: A group is complete when it has not grown for so many turns of the loop per
+#: commit of the group before, and at most so many in all.
+QUIET_TURNS_PER_COMMIT = 4
+MOST_QUIET_TURNS = 32
+#: A group is flushed after so many turns, however fast it grows.
+MOST_TURNS = 256
 
 
 class Flusher:
@@ -38,6 +51,7 @@ class Flusher:
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._gathering: Group = []
+        self._before = 1  # how many shared the flush before
         self._busy = False
         self._failed = False
         self._groups: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
@@ -62,11 +76,28 @@ class Flusher:
         self._gathering.append(future)
         if not self._busy:
             self._busy = True
-            self._begin()
+            self._gather(0, 0, 0)
         return future
+
+    def _gather(self, size: int, quiet: int, turns: int) -> None:
+        """Looks once in each turn of the loop whether the group still grows.
+
+        Args:
+            size: how large it was in the turn before.
+            quiet: for how many turns it has not grown.
+            turns: for how many turns it could.
+        """
+        now = len(self._gathering)
+        quiet = quiet + 1 if now == size else 0
+        enough = min(QUIET_TURNS_PER_COMMIT * self._before, MOST_QUIET_TURNS)
+        if quiet >= enough or turns >= MOST_TURNS:
+            self._begin()
+        else:
+            self._loop.call_soon(self._gather, now, quiet, turns + 1)
 
     def _begin(self) -> None:
         group, self._gathering = self._gathering, []
+        self._before = len(group)
         self._groups.put(group)
 
     def _work(self) -> None:
@@ -91,7 +122,7 @@ class Flusher:
             if not future.done():
                 future.set_result(None)
         if self._gathering:
-            self._begin()
+            self._gather(0, 0, 0)
         else:
             self._busy = False
         self._on_flush(len(group), seconds)
