@@ -19,13 +19,9 @@ from hookd_daemon.core.hooks import (
     Claimed,
     HookSpec,
     Outcome,
-    create_hook,
     create_hooks,
-    tally_claims,
 )
 from hookd_daemon.core.lookup import HookView
-from hookd_daemon.core.moment import Moment
-from hookd_daemon.core.runs import load_run
 from hookd_daemon.errors import (
     HookConflictError,
     HookdError,
@@ -33,7 +29,6 @@ from hookd_daemon.errors import (
     InvalidArgumentError,
     RunNotFoundError,
 )
-from hookd_daemon.store.tx import Tx
 
 T = TypeVar("T")
 
@@ -58,17 +53,17 @@ class HookService:
             spec = hook_spec(request.hook, self._max_token_bytes)
         except InvalidArgumentError as error:
             raise error.within("hook") from None
-        outcome, view = await self._backend.run(_create_one, call.metadata, project, run_id, spec)
+        (outcome,) = await self._backend.run(create_hooks, call.metadata, project, [(run_id, spec)])
+        if isinstance(outcome, Claimed):
+            if not outcome.existed:
+                return pb.CreateHookResponse(hook=messages.new_hook_message(outcome, spec))
+            view = await self._backend.run(
+                lookup.load_hook, None, project, run_id, spec.hook_id, with_metadata=True
+            )
+            return pb.CreateHookResponse(hook=messages.hook_message(view), already_exists=True)
         if isinstance(outcome, HookConflictError):
             self._backend.note_conflict(run_id, outcome.conflict)
-        if isinstance(outcome, HookdError):
-            raise outcome
-        if view is None:
-            raise RuntimeError("a hook that was just created is not there")
-        view.metadata = spec.metadata
-        return pb.CreateHookResponse(
-            hook=messages.hook_message(view), already_exists=outcome.existed
-        )
+        raise outcome
 
     async def create_hooks(
         self, request: pb.CreateHooksRequest, call: CallContext
@@ -291,16 +286,3 @@ def _received(event: Event) -> pb.ReceivePayloadsResponse:
             traceparent=received.traceparent,
         )
     )
-
-
-async def _create_one(
-    tx: Tx, moment: Moment, project: str, run_id: str, spec: HookSpec
-) -> tuple[Outcome, HookView | None]:
-    run = await load_run(tx, moment, project, run_id)
-    outcome = await create_hook(run, moment, spec)
-    tally_claims(tx, [outcome])
-    if run.grown:
-        run.save()
-    if isinstance(outcome, HookdError):
-        return outcome, None
-    return outcome, await lookup.load_hook_of(run, moment, spec.hook_id, fresh=not outcome.existed)

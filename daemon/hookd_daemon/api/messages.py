@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from hookd.v1.common_pb2 import Hook, Run
+from hookd.v1.common_pb2 import HOOK_STATUS_ACTIVE, Hook, Run
 from hookd.v1.stream_service_pb2 import Stream
 
-from hookd_daemon.core.hooks import duration
+from hookd_daemon.core.hooks import Claimed, HookSpec, duration
 from hookd_daemon.core.lookup import HookView
 from hookd_daemon.core.reading import RunView
 from hookd_daemon.core.streams import StreamView
@@ -72,14 +72,36 @@ def hook_message(view: HookView) -> Hook:
         run_status=run.record.status,
         workflow=run.record.workflow,
     )
-    set_time(message.created_at, record.created_ms)
-    if record.ttl_ms:
-        set_time(message.expires_at, record.created_ms + record.ttl_ms)
-    if record.hold_after_ms:
-        message.hold_after.CopyFrom(duration(record.hold_after_ms))
+    _set_times(message, record.created_ms, record.ttl_ms, record.hold_after_ms)
     if view.metadata is not None:
         message.metadata.CopyFrom(view.metadata)
     return message
+
+
+def new_hook_message(claimed: Claimed, spec: HookSpec) -> Hook:
+    """A hook that was created by this very call."""
+    run = claimed.run
+    message = Hook(
+        project=run.project,
+        run_id=run.run_id,
+        hook_id=claimed.hook_id,
+        token=claimed.token,
+        status=HOOK_STATUS_ACTIVE,
+        revision=claimed.revision,
+        run_status=run.record.status,
+        workflow=run.record.workflow,
+        metadata=spec.metadata,
+    )
+    _set_times(message, claimed.created_ms, spec.ttl_ms, spec.hold_after_ms)
+    return message
+
+
+def _set_times(message: Hook, created_ms: int, ttl_ms: int, hold_after_ms: int) -> None:
+    set_time(message.created_at, created_ms)
+    if ttl_ms:
+        set_time(message.expires_at, created_ms + ttl_ms)
+    if hold_after_ms:
+        message.hold_after.CopyFrom(duration(hold_after_ms))
 
 
 def stream_message(view: StreamView) -> Stream:

@@ -65,12 +65,16 @@ class Claimed:
         token: its token.
         revision: the claim's fencing number.
         existed: it was there before this call.
+        run: its run.
+        created_ms: when it was created, in milliseconds since 1970.
     """
 
     hook_id: str
     token: str
     revision: int
     existed: bool
+    run: RunState
+    created_ms: int
 
 
 #: A claim has won, or why it has not. Errors are values here, because what a
@@ -157,7 +161,7 @@ async def create_hook(
         made = ClaimRecord.FromString(claim)
         set_timer(tx, made.expires_ms, ttl_timer(project, token, made))
     tx.notify(topics.token(project, token))
-    return Claimed(spec.hook_id, token, revision, existed=False)
+    return Claimed(spec.hook_id, token, revision, False, run, moment.now_ms)
 
 
 def _records(
@@ -212,7 +216,7 @@ async def _retried(run: RunState, spec: HookSpec, hook: HookRecord) -> Outcome:
         # Never "success": whoever reads that would believe to hold the token.
         how = "disposed" if hook.state == HOOK_STATE_DISPOSED else "expired"
         return HookNotFoundError.gone(run.run_id, spec.hook_id, hook.token, how)
-    return Claimed(spec.hook_id, hook.token, hook.revision, existed=True)
+    return Claimed(spec.hook_id, hook.token, hook.revision, True, run, hook.created_ms)
 
 
 def digest(payload: Payload | None) -> bytes:

@@ -98,33 +98,15 @@ async def load_hook(
         OverdueError: its time has passed, and it has not been ended yet.
     """
     run = await load_run(tx, moment, project, run_id)
-    view = await load_hook_of(run, moment, hook_id)
+    value = await tx.get(run.hook_key(hook_id))
+    if value is None:
+        raise HookNotFoundError.by_id(run_id, hook_id)
+    record = HookRecord.FromString(value)
+    claim = await _claim_of(tx, moment, run, hook_id, record)
+    view = HookView(run, hook_id, record, claim)
     if with_metadata:
         await _add_metadata(tx, view)
     return view
-
-
-async def load_hook_of(
-    run: RunState, moment: Moment, hook_id: str, *, fresh: bool = False
-) -> HookView:
-    """Reads a hook of a run, without its metadata.
-
-    Args:
-        run: the run.
-        moment: when.
-        hook_id: the hook.
-        fresh: it was created in this transaction: its claim is not looked for.
-
-    Raises:
-        HookNotFoundError: the run has no such hook.
-        OverdueError: its time has passed, and it has not been ended yet.
-    """
-    value = await run.tx.get(run.hook_key(hook_id))
-    if value is None:
-        raise HookNotFoundError.by_id(run.run_id, hook_id)
-    record = HookRecord.FromString(value)
-    claim = None if fresh else await _claim_of(run.tx, moment, run, hook_id, record)
-    return HookView(run, hook_id, record, claim)
 
 
 async def _add_metadata(tx: Tx, view: HookView) -> None:
