@@ -8,7 +8,7 @@ they work.
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["TokenIndex"]
+__all__ = ["TokenIndex", "encode_plain_claim"]
 
 @final
 class TokenIndex:
@@ -191,7 +191,7 @@ class TokenIndex:
         """
 
 def encode_plain_claim(
-    run_uid: int,
+    uid: int,
     run_id: str,
     hook_id: str,
     token: str,
@@ -204,7 +204,7 @@ def encode_plain_claim(
     """Writes the records of a claim without ttl, hold_after, metadata and trace context.
 
     Args:
-        run_uid: The run's uid.
+        uid: The run's uid.
         run_id: The run's id.
         hook_id: The hook's id.
         token: The token.

@@ -29,6 +29,7 @@ pub struct PlainClaim<'a> {
 
 impl PlainClaim<'_> {
     /// The `hookd.v1.Event` with its `hook_created`.
+    #[must_use]
     pub fn event(&self) -> Vec<u8> {
         let mut created = Message::with_capacity(self.token.len() + 16);
         created.text(1, self.token);
@@ -45,6 +46,7 @@ impl PlainClaim<'_> {
     }
 
     /// The `HookRecord`.
+    #[must_use]
     pub fn hook(&self) -> Vec<u8> {
         let mut hook = Message::with_capacity(self.token.len() + 40);
         hook.text(1, self.token);
@@ -56,6 +58,7 @@ impl PlainClaim<'_> {
     }
 
     /// The `ClaimRecord`.
+    #[must_use]
     pub fn claim(&self) -> Vec<u8> {
         let mut claim = Message::with_capacity(self.run_id.len() + self.hook_id.len() + 40);
         claim.number(1, self.run_uid);

@@ -184,14 +184,14 @@ type Encoded<'py> = (
 /// Writes the records of a claim without `ttl`, `hold_after`, metadata and trace
 /// context: its event, its hook and its claim.
 #[pyfunction]
-#[pyo3(signature = (run_uid, run_id, hook_id, token, generated, revision, seq, now_ms, /))]
+#[pyo3(signature = (uid, run_id, hook_id, token, generated, revision, seq, now_ms, /))]
 #[expect(
     clippy::too_many_arguments,
     reason = "one call instead of one object per claim"
 )]
 pub fn encode_plain_claim<'py>(
     py: Python<'py>,
-    run_uid: u64,
+    uid: u64,
     run_id: &str,
     hook_id: &str,
     token: &str,
@@ -201,7 +201,7 @@ pub fn encode_plain_claim<'py>(
     now_ms: u64,
 ) -> Encoded<'py> {
     let claim = PlainClaim {
-        run_uid,
+        run_uid: uid,
         run_id,
         hook_id,
         token,
