@@ -40,7 +40,6 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 #: What is left for answers that are on their way when the server stops.
 LAST_GRACE_S = 0.1
 
-Servicer = "grpc.aio.ServicerContext[bytes, bytes]"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 

@@ -54,7 +54,7 @@ def _sized(text: str) -> bytes:
 
 def run(project: str, run_id: str) -> bytes:
     """The key of a run."""
-    return b"R" + project.encode() + b"\0" + run_id.encode()
+    return RUN + project.encode() + b"\0" + run_id.encode()
 
 
 def runs_by_time(project: str) -> bytes:
