@@ -13,6 +13,7 @@ from hookd.enums import ConflictPolicy, RunStatus
 from hookd.errors import InvalidArgumentError
 from hookd.hook import Hook
 from hookd.open_run import OpenRun
+from hookd.paging import listed
 from hookd.payload import encode
 from hookd.requests import UNSET, payload_id_or_new, start_request
 from hookd.run import Run, hook_of
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 DEFAULT_ADDRESS = "127.0.0.1:4665"
 DEFAULT_PROJECT = "default"
 DEFAULT_TIMEOUT = 30.0
-_PAGE = 200
 _A_DAY = 86_400.0
 
 
@@ -256,17 +256,9 @@ class Client:
             request.created_after.FromDatetime(created_after.astimezone(UTC))
         if created_before is not None:
             request.created_before.FromDatetime(created_before.astimezone(UTC))
-        left = None if limit is None else validate.position(limit, "limit")
-        while left is None or left > 0:
-            request.page_size = _PAGE if left is None else min(left, _PAGE)
-            response = await self._transport.call(self._transport.runs.ListRuns, request)
-            for run in response.runs:
-                yield convert.run_info(run)
-            request.page_token = response.next_page_token
-            if left is not None:
-                left -= len(response.runs)
-            if not response.next_page_token:
-                return
+        method = self._transport.runs.ListRuns
+        async for run in listed(self._transport, method, request, "runs", limit):
+            yield convert.run_info(run)
 
     # Hooks
 
@@ -354,17 +346,9 @@ class Client:
         request = hook_service_pb2.ListHooksRequest(
             project=self.project, token_prefix=validate.text(token_prefix or "", "token_prefix")
         )
-        left = None if limit is None else validate.position(limit, "limit")
-        while left is None or left > 0:
-            request.page_size = _PAGE if left is None else min(left, _PAGE)
-            response = await self._transport.call(self._transport.hooks.ListHooks, request)
-            for hook in response.hooks:
-                yield convert.hook_info(hook)
-            request.page_token = response.next_page_token
-            if left is not None:
-                left -= len(response.hooks)
-            if not response.next_page_token:
-                return
+        method = self._transport.hooks.ListHooks
+        async for hook in listed(self._transport, method, request, "hooks", limit):
+            yield convert.hook_info(hook)
 
     async def create_hooks(self, claims: Iterable[HookClaim]) -> list[Hook | HookdError]:
         """Creates many hooks, of one or of many runs, with few calls.

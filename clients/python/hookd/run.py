@@ -20,6 +20,7 @@ from hookd.follow import Follower
 from hookd.hook import Hook
 from hookd.ids import new_id
 from hookd.models import HookSpec
+from hookd.paging import listed
 from hookd.payload import decode, encode
 from hookd.requests import hook_spec
 from hookd.retry import Backoff
@@ -306,22 +307,10 @@ class Run:
 
     async def hooks(self) -> AsyncIterator[HookInfo]:
         """Gives how all hooks of the run stand, whatever their status."""
-        page_token = ""
-        while True:
-            response = await self._transport.call(
-                self._transport.hooks.ListHooks,
-                hook_service_pb2.ListHooksRequest(
-                    project=self.project,
-                    run_id=self._run_id,
-                    page_size=_PAGE,
-                    page_token=page_token,
-                ),
-            )
-            for hook in response.hooks:
-                yield convert.hook_info(hook)
-            page_token = response.next_page_token
-            if not page_token:
-                return
+        request = hook_service_pb2.ListHooksRequest(project=self.project, run_id=self._run_id)
+        method = self._transport.hooks.ListHooks
+        async for hook in listed(self._transport, method, request, "hooks"):
+            yield convert.hook_info(hook)
 
     def _hook_of(self, wire: common_pb2.Hook) -> Hook:
         return hook_of(self._transport, self, wire)

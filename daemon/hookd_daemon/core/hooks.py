@@ -112,7 +112,7 @@ async def create_hooks(
 
 
 def tally_claims(tx: Tx, outcomes: Sequence[Outcome]) -> None:
-    """Counts the claims that won and those that lost; retries are not counted again."""
+    """Counts the new claims, and the conflicts: also one that a retry is told again."""
     won = sum(1 for outcome in outcomes if type(outcome) is Claimed and not outcome.existed)
     lost = sum(1 for outcome in outcomes if type(outcome) is HookConflictError)
     if won:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from hookd.v1.run_service_pb2 import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.api import Api, refusal, seconds, unique
+from tests.support.concurrency import eventually
 from tests.support.daemon import HOOKD, PATIENCE, Daemon
 
 
@@ -84,9 +84,8 @@ def test_http_can_be_turned_off(tmp_path: Path) -> None:
         [*command, "--http=", f"--ready-file={ready}"], stderr=subprocess.DEVNULL
     ) as process:
         try:
-            while not ready.exists():  # the test's timeout bounds it
-                assert process.poll() is None
-                time.sleep(0.01)
+            eventually(lambda: ready.exists() or process.poll() is not None)
+            assert process.poll() is None
             facts = json.loads(ready.read_text())
             assert facts["http"] is None
             with grpc.insecure_channel(facts["grpc"]) as channel:
@@ -155,12 +154,6 @@ def test_a_release_counts_by_its_cause(own: Api, moved: Moved, cause: str) -> No
     assert moved("hookd_releases_total") == 1
 
 
-def wait_for(counted: Callable[[], float]) -> None:
-    """Waits until something that the daemon does by itself has been counted once."""
-    while counted() < 1:  # the test's timeout bounds it
-        time.sleep(0.01)
-
-
 def test_a_release_by_time_counts_by_its_cause(own: Api, moved: Moved) -> None:
     """A hook's ttl, a run's lease, and the hold after a run's end."""
     own.start("ttl")
@@ -171,7 +164,7 @@ def test_a_release_by_time_counts_by_its_cause(own: Api, moved: Moved) -> None:
     own.claim("hold", "with hold", hold_after=seconds(0.05))
     own.complete("hold")
     for cause in ("expired", "lease_expired", "hold_ended"):
-        wait_for(lambda cause=cause: moved("hookd_releases_total", cause=cause))
+        eventually(lambda cause=cause: moved("hookd_releases_total", cause=cause) >= 1)
     assert moved("hookd_releases_total") == 3
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.api import Api
+from tests.support.concurrency import eventually
 from tests.support.daemon import HOOKD, Daemon, running
 
 
@@ -83,8 +83,7 @@ def test_where_it_serves_is_in_the_log_and_in_the_ready_file(tmp_path: Path) -> 
     """The one line names the ports that were picked, and the process."""
     ready = tmp_path / "ready"
     with running(tmp_path, f"--ready-file={ready}") as daemon:
-        while not ready.exists():  # it comes after the descriptor's line; the timeout bounds it
-            time.sleep(0.01)
+        eventually(ready.exists)  # it comes after the descriptor's line
         facts = json.loads(ready.read_text())
         assert facts == {"grpc": daemon.address, "http": daemon.http, "pid": daemon.pid}
         told = logged(daemon, "serving")

@@ -7,10 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.concurrency import eventually
 
 DEMO = Path(__file__).parents[3] / "demo" / "demo.py"
 
@@ -97,7 +98,4 @@ def test_demo_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signal
         finally:
             demo.kill()
     assert list(tmp_path.iterdir()) == []
-    deadline = time.monotonic() + 5
-    while _processes_of(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert _processes_of(tmp_path) == []
+    eventually(lambda: not _processes_of(tmp_path), within=5)

@@ -32,13 +32,6 @@ class RocksTx(OverlayTx):
         # (project, token, run uid to put back or None to take away, revision)
         self._undo: list[tuple[str, bytes, int | None, int]] = []
 
-    async def get(self, key: bytes) -> bytes | None:
-        """See ``Tx.get``; the same as ``OverlayTx.get`` in fewer steps, as every claim needs it."""
-        if key in self.writes:
-            return self.writes[key]
-        value: bytes | None = self._store.db.get(key)
-        return value
-
     def stored(self, key: bytes) -> bytes | None:
         """See ``OverlayTx.stored``."""
         value: bytes | None = self._store.db.get(key)
