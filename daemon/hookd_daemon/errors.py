@@ -176,6 +176,16 @@ class RunNotActiveError(HookdError):
         super().__init__(f"run {run_id} has ended: it is {name}", run_id=run_id, status=name)
 
 
+class StaleTurnError(HookdError):
+    """What a worker reports rests on a log that has moved on, or on a lease that is another's."""
+
+    code = Code.ABORTED
+    reason = "STALE_TURN"
+
+    def __init__(self, run_id: str, why: str) -> None:
+        super().__init__(f"run {run_id}: {why}", run_id=run_id)
+
+
 class IdReusedError(HookdError):
     """An id that the caller chose was used before, with other content."""
 

@@ -29,6 +29,7 @@ SPEC = StartSpec(
     external=True,
     lease_ttl_ms=0,
     digest=b"digest",
+    seed=b"seed",
 )
 
 

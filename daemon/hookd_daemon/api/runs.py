@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from hookd.v1 import run_service_pb2 as pb
@@ -242,6 +243,7 @@ def _start_spec(request: pb.StartRunRequest, max_token_bytes: int) -> StartSpec:
         external=request.external,
         lease_ttl_ms=lease_ms,
         digest=_start_digest(request),
+        seed=secrets.token_bytes(32),
     )
 
 

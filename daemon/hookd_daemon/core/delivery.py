@@ -11,6 +11,7 @@ from hookd_daemon.core import keys, topics
 from hookd_daemon.core.hooks import digest
 from hookd_daemon.core.lookup import HookView, load_hook
 from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.queues import wake
 from hookd_daemon.core.runs import RunState, find_run, read_event
 from hookd_daemon.core.tokens import owner_run
 from hookd_daemon.errors import HookNotFoundError, IdReusedError, shown
@@ -115,6 +116,7 @@ async def accept(
         payload=payload, payload_id=payload_id, payload_seq=seq, traceparent=moment.traceparent
     )
     event_seq = run.append(Event(correlation_id=hook_id, hook_received=received), moment)
+    wake(run, moment)
     tx.put(hook_key, hook.SerializeToString())
     tx.put(
         keys.payloads(run.uid, hook_id) + keys.number(seq),

@@ -22,7 +22,11 @@ from hookd.v1.events_pb2 import (
 
 from hookd_daemon.core import topics
 from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.parents import children_to_cancel, tell_parent
+from hookd_daemon.core.queues import dequeue_turn, wake
+from hookd_daemon.core.run_timers import drop_timers
 from hookd_daemon.core.runs import RunState, load_run, read_event
+from hookd_daemon.core.steps import drop_steps
 from hookd_daemon.core.timers import set_timer
 from hookd_daemon.errors import RunNotActiveError, status_name
 from hookd_daemon.records.v1.records_pb2 import (
@@ -46,6 +50,9 @@ async def end_run(
 ) -> None:
     """Ends an active run: the event, the status and the release of its tokens.
 
+    Unless it has completed, the runs that it has started end with it, as far as
+    its workflow wanted that.
+
     Args:
         run: the run.
         moment: when.
@@ -53,9 +60,28 @@ async def end_run(
         event: the last event of its log.
         cause: for the counters, why its tokens are free; the status if empty.
     """
+    await _end(run, moment, status, event, cause)
+    await tell_parent(run, moment, status, event)
+    if status == COMPLETED:
+        return
+    doomed = await children_to_cancel(run)
+    while doomed:
+        child = doomed.pop()
+        reason = f"its parent run {child.record.parent_run_id} has ended"
+        last = Event(run_cancelled=RunCancelled(reason=reason))
+        await _end(child, moment, CANCELLED, last, "")
+        doomed += await children_to_cancel(child)
+
+
+async def _end(
+    run: RunState, moment: Moment, status: RunStatus.ValueType, event: Event, cause: str
+) -> None:
     tx, record = run.tx, run.record
     run.append(event, moment)
     run.set_status(status)
+    dequeue_turn(run)
+    await drop_steps(run)
+    await drop_timers(run)
     record.ended_ms = moment.now_ms
     for token, claim in await tx.claims_of(run.project, run.uid):
         if claim.hold_after_ms:
@@ -117,6 +143,8 @@ def release_hook(
         # A run's log ends with its end: giving up a hold leaves no event.
         cause = DISPOSE_CAUSE_EXPIRED if expired else DISPOSE_CAUSE_REQUESTED
         run.append(Event(correlation_id=hook_id, hook_disposed=HookDisposed(cause=cause)), moment)
+        if not run.turn:
+            wake(run, moment)
     if claim is not None:
         run.tx.release(run.project, hook.token, claim)
         run.tx.tally("releases.expired" if expired else "releases.disposed")

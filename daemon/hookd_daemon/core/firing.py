@@ -8,13 +8,17 @@ from hookd.v1.events_pb2 import Event, RunFailed
 from hookd_daemon.core import keys, topics
 from hookd_daemon.core.ending import FAILED, end_run, release_hook
 from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.run_timers import fire_run_timer
 from hookd_daemon.core.runs import RunState
+from hookd_daemon.core.steps import retry_step
 from hookd_daemon.core.timers import set_timer
 from hookd_daemon.records.v1.records_pb2 import (
     HOOK_STATE_UNSPECIFIED,
     TIMER_KIND_HOLD,
     TIMER_KIND_LEASE,
     TIMER_KIND_RETENTION,
+    TIMER_KIND_RUN_TIMER,
+    TIMER_KIND_STEP_RETRY,
     TIMER_KIND_TTL,
     GarbageRecord,
     HookRecord,
@@ -120,6 +124,8 @@ _ACTIONS = {
     TIMER_KIND_TTL: _expire_hook,
     TIMER_KIND_HOLD: _end_hold,
     TIMER_KIND_RETENTION: _remove_run,
+    TIMER_KIND_RUN_TIMER: fire_run_timer,
+    TIMER_KIND_STEP_RETRY: retry_step,
 }
 
 
@@ -136,7 +142,7 @@ async def collect_garbage(tx: Tx, limit: int) -> bool:
     uid = keys.uid_of(key)
     if await _drop_receipts(tx, GarbageRecord.FromString(value).project, uid, limit):
         return True
-    for table in (keys.EVENT, keys.CHUNK, keys.STREAM):
+    for table in (keys.EVENT, keys.CHUNK, keys.STREAM, keys.STEP, keys.RUN_TIMER, keys.CHILD):
         prefix = table + keys.number(uid)
         found = await tx.scan(prefix, end_of(prefix), limit)
         for old, _ in found:

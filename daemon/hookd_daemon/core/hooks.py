@@ -173,7 +173,8 @@ def _records(
     plain = encode_plain_claim(
         run.uid, run.run_id, spec.hook_id, token, generated, revision, seq, now
     )
-    if not (spec.ttl_ms or spec.hold_after_ms or moment.traceparent or spec.metadata is not None):
+    special = spec.ttl_ms or spec.hold_after_ms or moment.traceparent or run.turn
+    if not special and spec.metadata is None:
         return plain
     event, hook, claim = (
         Event.FromString(plain[0]),
@@ -181,6 +182,7 @@ def _records(
         ClaimRecord.FromString(plain[2]),
     )
     claim.traceparent = moment.traceparent
+    event.turn = run.turn
     if spec.metadata is not None:
         event.hook_created.metadata.CopyFrom(spec.metadata)
         hook.metadata_digest = digest(spec.metadata)

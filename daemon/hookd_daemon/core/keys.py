@@ -15,12 +15,19 @@ started after this one was removed shares none of them.
     N uid namespace                      StreamRecord
     C uid len(namespace) namespace index ChunkRecord
     X due number                         TimerRecord
+    Q project NUL kind len(name) name number  QueueRecord: a turn or a step that is ready
+    W uid step_id                        StepRecord
+    I uid timer_id                       RunTimerRecord
+    K uid run_id                         ChildRecord: the runs that a run has started
     G uid                                GarbageRecord: a run whose records are to go
 """
 
 from __future__ import annotations
 
+from typing import cast
+
 from hookd.v1.common_pb2 import RunStatus
+from hookd.v1.worker_service_pb2 import QueueKind
 
 RUN = b"R"
 BY_TIME = b"L"
@@ -32,6 +39,10 @@ RECEIPT = b"D"
 STREAM = b"N"
 CHUNK = b"C"
 TIMER = b"X"
+QUEUE = b"Q"
+STEP = b"W"
+RUN_TIMER = b"I"
+CHILD = b"K"
 GARBAGE = b"G"
 
 _MAX = (1 << 64) - 1
@@ -120,6 +131,54 @@ def timer(due_ms: int, unique: int) -> bytes:
 def due_of(timer_key: bytes) -> int:
     """The time, in milliseconds since 1970, of a timer's key."""
     return int.from_bytes(timer_key[1:9], "big")
+
+
+def queues_of(project: str) -> bytes:
+    """What the keys of all queues of a project begin with."""
+    return QUEUE + project.encode() + b"\0"
+
+
+def queue(project: str, kind: QueueKind.ValueType, name: str) -> bytes:
+    """What the keys of a queue's entries begin with; their number follows."""
+    return queues_of(project) + bytes([kind]) + _sized(name)
+
+
+def split_queue_key(key: bytes) -> tuple[str, QueueKind.ValueType, str, int]:
+    """The project, the kind, the name and the number in the key of an entry."""
+    project, _, rest = key[1:].partition(b"\0")
+    size = int.from_bytes(rest[1:3], "big")
+    name, at = rest[3 : 3 + size].decode(), rest[3 + size :]
+    return project.decode(), cast("QueueKind.ValueType", rest[0]), name, int.from_bytes(at, "big")
+
+
+def steps(uid: int) -> bytes:
+    """What the keys of a run's steps begin with; the step id follows."""
+    return STEP + number(uid)
+
+
+def step(uid: int, step_id: str) -> bytes:
+    """The key of a step."""
+    return STEP + number(uid) + step_id.encode()
+
+
+def run_timers(uid: int) -> bytes:
+    """What the keys of a run's timers begin with; the timer id follows."""
+    return RUN_TIMER + number(uid)
+
+
+def run_timer(uid: int, timer_id: str) -> bytes:
+    """The key of a run's timer."""
+    return RUN_TIMER + number(uid) + timer_id.encode()
+
+
+def children(uid: int) -> bytes:
+    """What the keys of a run's children begin with; the child's run id follows."""
+    return CHILD + number(uid)
+
+
+def child(uid: int, run_id: str) -> bytes:
+    """The key of a child."""
+    return CHILD + number(uid) + run_id.encode()
 
 
 def garbage(uid: int) -> bytes:

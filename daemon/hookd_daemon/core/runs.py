@@ -25,9 +25,21 @@ class RunState:
         uid: names the run's records.
         active: True when the run has not ended.
         grown: True when its log has grown in this transaction.
+        turn: the turn whose commands are applied, for their events; 0 for none.
     """
 
-    __slots__ = ("_events", "_hooks", "active", "grown", "project", "record", "run_id", "tx", "uid")
+    __slots__ = (
+        "_events",
+        "_hooks",
+        "active",
+        "grown",
+        "project",
+        "record",
+        "run_id",
+        "turn",
+        "tx",
+        "uid",
+    )
 
     def __init__(self, tx: Tx, project: str, run_id: str, record: RunRecord) -> None:
         self.tx = tx
@@ -37,6 +49,7 @@ class RunState:
         self.uid = record.uid
         self.active = record.status in ACTIVE
         self.grown = False
+        self.turn = 0
         self._events = keys.events(record.uid)
         self._hooks = keys.hooks(record.uid)
 
@@ -53,11 +66,13 @@ class RunState:
         """Adds an event to the log, giving it its position and time; returns the position."""
         event.seq = self.record.last_seq + 1
         event.time.FromMilliseconds(moment.now_ms)
+        if self.turn:
+            event.turn = self.turn
         self.append_encoded(event.SerializeToString())
         return event.seq
 
     def append_encoded(self, event: bytes) -> None:
-        """Adds an event that has the next position, and its time, already."""
+        """Adds an event that has the next position, its time and its turn already."""
         record = self.record
         seq = record.last_seq + 1
         record.last_seq = seq

@@ -26,6 +26,7 @@ from hookd_daemon.core.ending import CANCELLED, end_run
 from hookd_daemon.core.hooks import HookSpec, create_hook
 from hookd_daemon.core.lookup import HookView, load_hook
 from hookd_daemon.core.moment import Moment
+from hookd_daemon.core.queues import wake
 from hookd_daemon.core.runs import RunState, find_run, load_run
 from hookd_daemon.core.tokens import conflict_with, owner_run
 from hookd_daemon.errors import (
@@ -61,6 +62,7 @@ class StartSpec:
         lease_ttl_ms: the length of its lease; 0 for none.
         digest: tells this start from others, for retries. The policy and the
             payload have no part in it.
+        seed: 32 secret random bytes, for what is random in its workflow.
     """
 
     run_id: str
@@ -74,6 +76,7 @@ class StartSpec:
     external: bool
     lease_ttl_ms: int
     digest: bytes
+    seed: bytes
 
 
 @dataclass(slots=True)
@@ -125,7 +128,7 @@ async def start_run(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> St
             tx.tally("conflicts")
             return await _met(tx, moment, project, spec, wanted.token, claim, conflict)
         await _supersede(tx, moment, project, wanted.token, spec.run_id, superseded)
-    run = _create(tx, moment, project, spec)
+    run = create_run(tx, moment, project, spec)
     run.record.superseded_run_ids.extend(superseded)
     for wanted in spec.claims:
         outcome = await create_hook(run, moment, wanted, by_run=False)
@@ -147,7 +150,18 @@ async def start_run(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> St
     )
 
 
-def _create(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> RunState:
+def create_run(
+    tx: Tx, moment: Moment, project: str, spec: StartSpec, parent: RunState | None = None
+) -> RunState:
+    """Makes a run without its claims; its record is to be saved by the caller.
+
+    Args:
+        tx: the transaction.
+        moment: when.
+        project: where.
+        spec: what it is started with; no run has its id.
+        parent: the run whose workflow starts it.
+    """
     record = RunRecord(
         uid=tx.revision(),
         workflow=spec.workflow,
@@ -157,6 +171,8 @@ def _create(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> RunState:
         request_digest=spec.digest,
         attributes=spec.attributes,
         claim_hook_ids=[claim.hook_id for claim in spec.claims],
+        seed=b"" if spec.external else spec.seed,
+        traceparent=moment.traceparent,
     )
     run = RunState(tx, project, spec.run_id, record)
     tx.put(
@@ -164,9 +180,14 @@ def _create(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> RunState:
     )
     run.set_status(RUN_STATUS_PENDING)
     created = RunCreated(workflow=spec.workflow, input=spec.input)
+    if parent is not None:
+        record.parent_run_id = created.parent_run_id = parent.run_id
+        record.parent_uid = parent.uid
     run.append(Event(run_created=created), moment)
     if spec.external:
         run.begin(moment)
+    else:
+        wake(run, moment)
     if spec.lease_ttl_ms:
         run.set_lease(moment)
     tx.tally("runs_started")

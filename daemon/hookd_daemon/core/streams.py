@@ -100,6 +100,35 @@ async def write_chunks(
     return length, stream.length, False
 
 
+async def append_chunks(
+    run: RunState, moment: Moment, namespace: str, chunks: Sequence[Payload], *, close: bool
+) -> tuple[int, int]:
+    """Appends what a workflow writes; to a stream that is closed, nothing.
+
+    Args:
+        run: the run.
+        moment: when.
+        namespace: the stream's name.
+        chunks: what to append.
+        close: no more will come.
+
+    Returns:
+        The index of the first chunk, and how many were written.
+    """
+    stream = await _load(run.tx, run, namespace)
+    position = stream.length
+    if stream.closed:
+        return position, 0
+    prefix = keys.chunks(run.uid, namespace)
+    for index, chunk in enumerate(chunks, start=position):
+        record = ChunkRecord(payload=chunk, time_ms=moment.now_ms)
+        run.tx.put(prefix + keys.number(index), record.SerializeToString())
+    stream.length += len(chunks)
+    stream.closed = close
+    _save(run.tx, run, namespace, stream)
+    return position, len(chunks)
+
+
 async def _are_there(
     tx: Tx, prefix: bytes, position: int, chunks: Sequence[Payload], writer_id: str
 ) -> bool:

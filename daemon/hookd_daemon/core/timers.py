@@ -8,10 +8,16 @@ from hookd_daemon.store.keys import end_of
 from hookd_daemon.store.tx import Tx
 
 
-def set_timer(tx: Tx, due_ms: int, timer: TimerRecord) -> None:
-    """Has something done at ``due_ms``, in milliseconds since 1970, or soon after."""
-    tx.put(keys.timer(due_ms, tx.revision()), timer.SerializeToString())
+def set_timer(tx: Tx, due_ms: int, timer: TimerRecord) -> int:
+    """Has something done at ``due_ms``, in milliseconds since 1970, or soon after.
+
+    Returns:
+        The number in the timer's key.
+    """
+    number = tx.revision()
+    tx.put(keys.timer(due_ms, number), timer.SerializeToString())
     tx.notify(topics.TIMERS)
+    return number
 
 
 async def next_timers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hookd.v1.worker_service_pb2 import QueueKind
+
 from hookd_daemon.store.tx import Topic
 
 
@@ -28,6 +30,16 @@ def token(project: str, token: str) -> Topic:
 def stream(uid: int, namespace: str) -> Topic:
     """A stream has grown or is closed."""
     return ("stream", uid, namespace)
+
+
+def queue(project: str, kind: QueueKind.ValueType, name: str) -> Topic:
+    """Something was put into a queue."""
+    return ("queue", project, kind, name)
+
+
+def step_dropped(uid: int, step_id: str) -> Topic:
+    """Nobody needs the result of a step any more, though its run goes on."""
+    return ("step", uid, step_id)
 
 
 TIMERS: Topic = "timers"

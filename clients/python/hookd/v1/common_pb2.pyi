@@ -57,6 +57,48 @@ RUN_STATUS_CANCELLED: RunStatus.ValueType  # 5
 """Ended by somebody who did not want it any more."""
 Global___RunStatus: _TypeAlias = RunStatus  # noqa: Y015
 
+class _WaitKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAIT_KIND_UNSPECIFIED: _WaitKind.ValueType  # 0
+    WAIT_KIND_TURN: _WaitKind.ValueType  # 1
+    """A worker that takes its next turn. `name` is the workflow."""
+    WAIT_KIND_STEP: _WaitKind.ValueType  # 2
+    """A worker that executes a step, or one that is executing it. `name` is the
+    step's.
+    """
+    WAIT_KIND_RETRY: _WaitKind.ValueType  # 3
+    """The next attempt at a step, at `until`."""
+    WAIT_KIND_HOOK: _WaitKind.ValueType  # 4
+    """A payload for a hook. `name` is the token."""
+    WAIT_KIND_TIMER: _WaitKind.ValueType  # 5
+    """A timer, until `until`."""
+    WAIT_KIND_CHILD: _WaitKind.ValueType  # 6
+    """The end of a run that it has started. `name` is that run's workflow."""
+
+class WaitKind(_WaitKind, metaclass=_WaitKindEnumTypeWrapper):
+    """What a run can wait for."""
+
+WAIT_KIND_UNSPECIFIED: WaitKind.ValueType  # 0
+WAIT_KIND_TURN: WaitKind.ValueType  # 1
+"""A worker that takes its next turn. `name` is the workflow."""
+WAIT_KIND_STEP: WaitKind.ValueType  # 2
+"""A worker that executes a step, or one that is executing it. `name` is the
+step's.
+"""
+WAIT_KIND_RETRY: WaitKind.ValueType  # 3
+"""The next attempt at a step, at `until`."""
+WAIT_KIND_HOOK: WaitKind.ValueType  # 4
+"""A payload for a hook. `name` is the token."""
+WAIT_KIND_TIMER: WaitKind.ValueType  # 5
+"""A timer, until `until`."""
+WAIT_KIND_CHILD: WaitKind.ValueType  # 6
+"""The end of a run that it has started. `name` is that run's workflow."""
+Global___WaitKind: _TypeAlias = WaitKind  # noqa: Y015
+
 class _HookStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -201,6 +243,7 @@ class Run(_message.Message):
     LEASE_TTL_FIELD_NUMBER: _builtins.int
     LEASE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    PARENT_RUN_ID_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     run_id: _builtins.str
     """Unique in the project for as long as the run is retained."""
@@ -213,6 +256,8 @@ class Run(_message.Message):
     """The position of the last event in the run's log."""
     external: _builtins.bool
     """True when a service drives the run by itself, without a worker."""
+    parent_run_id: _builtins.str
+    """The run whose workflow has started this one; empty when none has."""
     @_builtins.property
     def input(self) -> Global___Payload: ...
     @_builtins.property
@@ -264,14 +309,57 @@ class Run(_message.Message):
         lease_ttl: _duration_pb2.Duration | None = ...,
         lease_expires_at: _timestamp_pb2.Timestamp | None = ...,
         attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        parent_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "failure", b"failure", "input", b"input", "lease_expires_at", b"lease_expires_at", "lease_ttl", b"lease_ttl", "output", b"output", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "cancel_reason", b"cancel_reason", "created_at", b"created_at", "ended_at", b"ended_at", "external", b"external", "failure", b"failure", "input", b"input", "last_seq", b"last_seq", "lease_expires_at", b"lease_expires_at", "lease_ttl", b"lease_ttl", "output", b"output", "project", b"project", "run_id", b"run_id", "started_at", b"started_at", "status", b"status", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "cancel_reason", b"cancel_reason", "created_at", b"created_at", "ended_at", b"ended_at", "external", b"external", "failure", b"failure", "input", b"input", "last_seq", b"last_seq", "lease_expires_at", b"lease_expires_at", "lease_ttl", b"lease_ttl", "output", b"output", "parent_run_id", b"parent_run_id", "project", b"project", "run_id", b"run_id", "started_at", b"started_at", "status", b"status", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Wait(_message.Message):
+    """Something that a run waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    UNSERVED_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    kind: Global___WaitKind.ValueType
+    name: _builtins.str
+    correlation_id: _builtins.str
+    """The id of the step, the hook, the timer or the child."""
+    unserved: _builtins.bool
+    """For TURN and STEP: no worker that is connected serves this name."""
+    attempt: _builtins.int
+    """For STEP: the attempt that is being executed, from 1; 0 when it waits for
+    a worker.
+    """
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___WaitKind.ValueType = ...,
+        name: _builtins.str = ...,
+        correlation_id: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        unserved: _builtins.bool = ...,
+        attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "correlation_id", b"correlation_id", "kind", b"kind", "name", b"name", "unserved", b"unserved", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Wait: _TypeAlias = Wait  # noqa: Y015
 
 @_typing.final
 class Hook(_message.Message):

@@ -3,10 +3,12 @@
 isort:skip_file
 The log of a run."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hookd.v1 import common_pb2 as _common_pb2
 from hookd.v1 import errors_pb2 as _errors_pb2
@@ -52,6 +54,7 @@ class Event(_message.Message):
     SEQ_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
     RUN_CREATED_FIELD_NUMBER: _builtins.int
     RUN_STARTED_FIELD_NUMBER: _builtins.int
     RUN_COMPLETED_FIELD_NUMBER: _builtins.int
@@ -61,10 +64,26 @@ class Event(_message.Message):
     HOOK_CONFLICT_FIELD_NUMBER: _builtins.int
     HOOK_RECEIVED_FIELD_NUMBER: _builtins.int
     HOOK_DISPOSED_FIELD_NUMBER: _builtins.int
+    STEP_SCHEDULED_FIELD_NUMBER: _builtins.int
+    STEP_RETRYING_FIELD_NUMBER: _builtins.int
+    STEP_COMPLETED_FIELD_NUMBER: _builtins.int
+    STEP_FAILED_FIELD_NUMBER: _builtins.int
+    STEP_CANCELLED_FIELD_NUMBER: _builtins.int
+    TIMER_STARTED_FIELD_NUMBER: _builtins.int
+    TIMER_FIRED_FIELD_NUMBER: _builtins.int
+    TIMER_CANCELLED_FIELD_NUMBER: _builtins.int
+    CHILD_STARTED_FIELD_NUMBER: _builtins.int
+    CHILD_ENDED_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_SET_FIELD_NUMBER: _builtins.int
+    CHUNKS_WRITTEN_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """The position in the log: 1, 2, 3, … without gaps."""
     correlation_id: _builtins.str
-    """What the event belongs to: the hook id for events of a hook."""
+    """What the event belongs to: the id of the hook, the step, the timer, or the
+    child.
+    """
+    turn: _builtins.int
+    """The turn whose command became this event, from 1; 0 for all other events."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -85,12 +104,37 @@ class Event(_message.Message):
     def hook_received(self) -> Global___HookReceived: ...
     @_builtins.property
     def hook_disposed(self) -> Global___HookDisposed: ...
+    @_builtins.property
+    def step_scheduled(self) -> Global___StepScheduled: ...
+    @_builtins.property
+    def step_retrying(self) -> Global___StepRetrying: ...
+    @_builtins.property
+    def step_completed(self) -> Global___StepCompleted: ...
+    @_builtins.property
+    def step_failed(self) -> Global___StepFailed: ...
+    @_builtins.property
+    def step_cancelled(self) -> Global___StepCancelled: ...
+    @_builtins.property
+    def timer_started(self) -> Global___TimerStarted: ...
+    @_builtins.property
+    def timer_fired(self) -> Global___TimerFired: ...
+    @_builtins.property
+    def timer_cancelled(self) -> Global___TimerCancelled: ...
+    @_builtins.property
+    def child_started(self) -> Global___ChildStarted: ...
+    @_builtins.property
+    def child_ended(self) -> Global___ChildEnded: ...
+    @_builtins.property
+    def attributes_set(self) -> Global___AttributesSet: ...
+    @_builtins.property
+    def chunks_written(self) -> Global___ChunksWritten: ...
     def __init__(
         self,
         *,
         seq: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
         correlation_id: _builtins.str = ...,
+        turn: _builtins.int = ...,
         run_created: Global___RunCreated | None = ...,
         run_started: Global___RunStarted | None = ...,
         run_completed: Global___RunCompleted | None = ...,
@@ -100,12 +144,24 @@ class Event(_message.Message):
         hook_conflict: Global___HookConflicted | None = ...,
         hook_received: Global___HookReceived | None = ...,
         hook_disposed: Global___HookDisposed | None = ...,
+        step_scheduled: Global___StepScheduled | None = ...,
+        step_retrying: Global___StepRetrying | None = ...,
+        step_completed: Global___StepCompleted | None = ...,
+        step_failed: Global___StepFailed | None = ...,
+        step_cancelled: Global___StepCancelled | None = ...,
+        timer_started: Global___TimerStarted | None = ...,
+        timer_fired: Global___TimerFired | None = ...,
+        timer_cancelled: Global___TimerCancelled | None = ...,
+        child_started: Global___ChildStarted | None = ...,
+        child_ended: Global___ChildEnded | None = ...,
+        attributes_set: Global___AttributesSet | None = ...,
+        chunks_written: Global___ChunksWritten | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes_set", b"attributes_set", "child_ended", b"child_ended", "child_started", b"child_started", "chunks_written", b"chunks_written", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "step_cancelled", b"step_cancelled", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_scheduled", b"step_scheduled", "time", b"time", "timer_cancelled", b"timer_cancelled", "timer_fired", b"timer_fired", "timer_started", b"timer_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correlation_id", b"correlation_id", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "seq", b"seq", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes_set", b"attributes_set", "child_ended", b"child_ended", "child_started", b"child_started", "chunks_written", b"chunks_written", "correlation_id", b"correlation_id", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "seq", b"seq", "step_cancelled", b"step_cancelled", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_scheduled", b"step_scheduled", "time", b"time", "timer_cancelled", b"timer_cancelled", "timer_fired", b"timer_fired", "timer_started", b"timer_started", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "hook_created", "hook_conflict", "hook_received", "hook_disposed"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "hook_created", "hook_conflict", "hook_received", "hook_disposed", "step_scheduled", "step_retrying", "step_completed", "step_failed", "step_cancelled", "timer_started", "timer_fired", "timer_cancelled", "child_started", "child_ended", "attributes_set", "chunks_written"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
@@ -119,7 +175,10 @@ class RunCreated(_message.Message):
 
     WORKFLOW_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
+    PARENT_RUN_ID_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
+    parent_run_id: _builtins.str
+    """The run that has started this one; empty when none has."""
     @_builtins.property
     def input(self) -> _common_pb2.Payload: ...
     def __init__(
@@ -127,10 +186,11 @@ class RunCreated(_message.Message):
         *,
         workflow: _builtins.str = ...,
         input: _common_pb2.Payload | None = ...,
+        parent_run_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "parent_run_id", b"parent_run_id", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,16 +380,411 @@ class HookDisposed(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CAUSE_FIELD_NUMBER: _builtins.int
+    ALREADY_GONE_FIELD_NUMBER: _builtins.int
     cause: Global___DisposeCause.ValueType
+    already_gone: _builtins.bool
+    """The workflow asked for it when the hook held its token no more, or never
+    had it: nothing was given up.
+    """
     def __init__(
         self,
         *,
         cause: Global___DisposeCause.ValueType = ...,
+        already_gone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_gone", b"already_gone", "cause", b"cause"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HookDisposed: _TypeAlias = HookDisposed  # noqa: Y015
+
+@_typing.final
+class RetryPolicy(_message.Message):
+    """How often, and when, a step is tried again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_RETRIES_FIELD_NUMBER: _builtins.int
+    INITIAL_INTERVAL_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
+    MAX_INTERVAL_FIELD_NUMBER: _builtins.int
+    max_retries: _builtins.int
+    """How many attempts may follow the first one."""
+    backoff: _builtins.float
+    """Each later time is so many times longer; 2 when 0, at least 1."""
+    @_builtins.property
+    def initial_interval(self) -> _duration_pb2.Duration:
+        """The time before the second attempt; 1 s when absent."""
+
+    @_builtins.property
+    def max_interval(self) -> _duration_pb2.Duration:
+        """No time is longer; 1 h when absent."""
+
+    def __init__(
+        self,
+        *,
+        max_retries: _builtins.int = ...,
+        initial_interval: _duration_pb2.Duration | None = ...,
+        backoff: _builtins.float = ...,
+        max_interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["initial_interval", b"initial_interval", "max_interval", b"max_interval"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "initial_interval", b"initial_interval", "max_interval", b"max_interval", "max_retries", b"max_retries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
+
+@_typing.final
+class StepScheduled(_message.Message):
+    """The workflow wants a step executed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    @_builtins.property
+    def input(self) -> _common_pb2.Payload: ...
+    @_builtins.property
+    def retry(self) -> Global___RetryPolicy: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        input: _common_pb2.Payload | None = ...,
+        retry: Global___RetryPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "retry", b"retry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "name", b"name", "retry", b"retry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepScheduled: _TypeAlias = StepScheduled  # noqa: Y015
+
+@_typing.final
+class StepRetrying(_message.Message):
+    """An attempt failed, and another follows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    attempt: _builtins.int
+    """The attempt that failed, from 1."""
+    @_builtins.property
+    def failure(self) -> _common_pb2.Failure: ...
+    @_builtins.property
+    def next_attempt_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        failure: _common_pb2.Failure | None = ...,
+        next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "next_attempt_at", b"next_attempt_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "failure", b"failure", "name", b"name", "next_attempt_at", b"next_attempt_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepRetrying: _TypeAlias = StepRetrying  # noqa: Y015
+
+@_typing.final
+class StepCompleted(_message.Message):
+    """The step was executed. This result stays, whatever else an attempt reports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    attempt: _builtins.int
+    @_builtins.property
+    def output(self) -> _common_pb2.Payload: ...
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When that attempt began."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        output: _common_pb2.Payload | None = ...,
+        attempt: _builtins.int = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["output", b"output", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "name", b"name", "output", b"output", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepCompleted: _TypeAlias = StepCompleted  # noqa: Y015
+
+@_typing.final
+class StepFailed(_message.Message):
+    """The step has failed for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    attempt: _builtins.int
+    """The last attempt."""
+    @_builtins.property
+    def failure(self) -> _common_pb2.Failure: ...
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        failure: _common_pb2.Failure | None = ...,
+        attempt: _builtins.int = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "failure", b"failure", "name", b"name", "started_at", b"started_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepFailed: _TypeAlias = StepFailed  # noqa: Y015
+
+@_typing.final
+class StepCancelled(_message.Message):
+    """The workflow does not wait for the step any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALREADY_ENDED_FIELD_NUMBER: _builtins.int
+    already_ended: _builtins.bool
+    """The step had ended before: nothing was cancelled."""
+    def __init__(
+        self,
+        *,
+        already_ended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_ended", b"already_ended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepCancelled: _TypeAlias = StepCancelled  # noqa: Y015
+
+@_typing.final
+class TimerStarted(_message.Message):
+    """The workflow sleeps, or has set a deadline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRES_AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fires_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        fires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fires_at", b"fires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fires_at", b"fires_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimerStarted: _TypeAlias = TimerStarted  # noqa: Y015
+
+@_typing.final
+class TimerFired(_message.Message):
+    """Its time has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimerFired: _TypeAlias = TimerFired  # noqa: Y015
+
+@_typing.final
+class TimerCancelled(_message.Message):
+    """The workflow does not wait for the timer any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALREADY_FIRED_FIELD_NUMBER: _builtins.int
+    already_fired: _builtins.bool
+    """It had fired before."""
+    def __init__(
+        self,
+        *,
+        already_fired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_fired", b"already_fired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimerCancelled: _TypeAlias = TimerCancelled  # noqa: Y015
+
+@_typing.final
+class ChildStarted(_message.Message):
+    """The workflow has started another run. The correlation id is that run's id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    workflow: _builtins.str
+    refused: _builtins.bool
+    """The run could not be started, because its id is taken."""
+    def __init__(
+        self,
+        *,
+        workflow: _builtins.str = ...,
+        refused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refused", b"refused", "workflow", b"workflow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildStarted: _TypeAlias = ChildStarted  # noqa: Y015
+
+@_typing.final
+class ChildEnded(_message.Message):
+    """A run that the workflow has started has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    status: _common_pb2.RunStatus.ValueType
+    cancel_reason: _builtins.str
+    """Only when `status` is CANCELLED."""
+    @_builtins.property
+    def output(self) -> _common_pb2.Payload:
+        """Only when `status` is COMPLETED."""
+
+    @_builtins.property
+    def failure(self) -> _common_pb2.Failure:
+        """Only when `status` is FAILED."""
+
+    def __init__(
+        self,
+        *,
+        status: _common_pb2.RunStatus.ValueType = ...,
+        output: _common_pb2.Payload | None = ...,
+        failure: _common_pb2.Failure | None = ...,
+        cancel_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "output", b"output"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "failure", b"failure", "output", b"output", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildEnded: _TypeAlias = ChildEnded  # noqa: Y015
+
+@_typing.final
+class AttributesSet(_message.Message):
+    """The workflow has set attributes of its run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """An empty value removes a name."""
+
+    def __init__(
+        self,
+        *,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttributesSet: _TypeAlias = AttributesSet  # noqa: Y015
+
+@_typing.final
+class ChunksWritten(_message.Message):
+    """The workflow has written to a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    position: _builtins.int
+    """The index of the first chunk, from 0."""
+    count: _builtins.int
+    """How many were written: none when the stream had been closed before."""
+    closed: _builtins.bool
+    """The stream is closed now."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        position: _builtins.int = ...,
+        count: _builtins.int = ...,
+        closed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "count", b"count", "namespace", b"namespace", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChunksWritten: _TypeAlias = ChunksWritten  # noqa: Y015

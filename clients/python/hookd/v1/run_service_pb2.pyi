@@ -246,17 +246,21 @@ class GetRunRequest(_message.Message):
 
     PROJECT_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    WITH_WAITS_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     run_id: _builtins.str
+    with_waits: _builtins.bool
+    """Tell what the run waits for, too."""
     def __init__(
         self,
         *,
         project: _builtins.str = ...,
         run_id: _builtins.str = ...,
+        with_waits: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "run_id", b"run_id", "with_waits", b"with_waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,16 +271,22 @@ class GetRunResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
+    WAITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> _common_pb2.Run: ...
+    @_builtins.property
+    def waits(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Wait]:
+        """What an active run waits for; at most 100."""
+
     def __init__(
         self,
         *,
         run: _common_pb2.Run | None = ...,
+        waits: _abc.Iterable[_common_pb2.Wait] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from hookd.v1 import common_pb2 as hookd_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%hookd_daemon/records/v1/records.proto\x12\x17hookd_daemon.records.v1\x1a\x15hookd/v1/common.proto\"\xb9\x03\n\tRunRecord\x12\x0b\n\x03uid\x18\x01 \x01(\x04\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12#\n\x06status\x18\x03 \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\x12\n\ncreated_ms\x18\x05 \x01(\x03\x12\x12\n\nstarted_ms\x18\x06 \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x07 \x01(\x03\x12\x10\n\x08\x65xternal\x18\x08 \x01(\x08\x12\x14\n\x0clease_ttl_ms\x18\t \x01(\x03\x12\x16\n\x0elease_until_ms\x18\n \x01(\x03\x12\x16\n\x0erequest_digest\x18\x0b \x01(\x0c\x12\x46\n\nattributes\x18\x0c \x03(\x0b\x32\x32.hookd_daemon.records.v1.RunRecord.AttributesEntry\x12\x16\n\x0e\x63laim_hook_ids\x18\r \x03(\t\x12\x1a\n\x12superseded_run_ids\x18\x0e \x03(\t\x12\x15\n\rheld_until_ms\x18\x0f \x01(\x03\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf3\x01\n\nHookRecord\x12\r\n\x05token\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".hookd_daemon.records.v1.HookState\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x13\n\x0b\x63reated_seq\x18\x04 \x01(\x04\x12\x12\n\ncreated_ms\x18\x05 \x01(\x03\x12\x15\n\rpayload_count\x18\x06 \x01(\x04\x12\x0e\n\x06ttl_ms\x18\x07 \x01(\x03\x12\x15\n\rhold_after_ms\x18\x08 \x01(\x03\x12\x11\n\tgenerated\x18\t \x01(\x08\x12\x17\n\x0fmetadata_digest\x18\n \x01(\x0c\"\xbc\x01\n\x0b\x43laimRecord\x12\x0f\n\x07run_uid\x18\x01 \x01(\x04\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07hook_id\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x12\n\nclaimed_ms\x18\x05 \x01(\x03\x12\x12\n\nexpires_ms\x18\x06 \x01(\x03\x12\x15\n\rhold_after_ms\x18\x07 \x01(\x03\x12\x15\n\rheld_until_ms\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\"6\n\rPayloadRecord\x12\x11\n\tevent_seq\x18\x01 \x01(\x04\x12\x12\n\npayload_id\x18\x02 \x01(\t\"n\n\rReceiptRecord\x12\x0f\n\x07run_uid\x18\x01 \x01(\x04\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07hook_id\x18\x03 \x01(\t\x12\x13\n\x0bpayload_seq\x18\x04 \x01(\x04\x12\x16\n\x0epayload_digest\x18\x05 \x01(\x0c\".\n\x0cStreamRecord\x12\x0e\n\x06length\x18\x01 \x01(\x04\x12\x0e\n\x06\x63losed\x18\x02 \x01(\x08\"U\n\x0b\x43hunkRecord\x12\"\n\x07payload\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x0f\n\x07time_ms\x18\x02 \x01(\x03\x12\x11\n\twriter_id\x18\x03 \x01(\t\" \n\rGarbageRecord\x12\x0f\n\x07project\x18\x01 \x01(\t\"\xa3\x01\n\x0bTimerRecord\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".hookd_daemon.records.v1.TimerKind\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0f\n\x07run_uid\x18\x04 \x01(\x04\x12\x0f\n\x07hook_id\x18\x05 \x01(\t\x12\r\n\x05token\x18\x06 \x01(\t\x12\x10\n\x08revision\x18\x07 \x01(\x04*s\n\tHookState\x12\x1a\n\x16HOOK_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13HOOK_STATE_DISPOSED\x10\x01\x12\x16\n\x12HOOK_STATE_EXPIRED\x10\x02\x12\x19\n\x15HOOK_STATE_CONFLICTED\x10\x03*\x80\x01\n\tTimerKind\x12\x1a\n\x16TIMER_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10TIMER_KIND_LEASE\x10\x01\x12\x12\n\x0eTIMER_KIND_TTL\x10\x02\x12\x13\n\x0fTIMER_KIND_HOLD\x10\x03\x12\x18\n\x14TIMER_KIND_RETENTION\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%hookd_daemon/records/v1/records.proto\x12\x17hookd_daemon.records.v1\x1a\x15hookd/v1/common.proto\"\xc0\x05\n\tRunRecord\x12\x0b\n\x03uid\x18\x01 \x01(\x04\x12\x10\n\x08workflow\x18\x02 \x01(\t\x12#\n\x06status\x18\x03 \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12\x10\n\x08last_seq\x18\x04 \x01(\x04\x12\x12\n\ncreated_ms\x18\x05 \x01(\x03\x12\x12\n\nstarted_ms\x18\x06 \x01(\x03\x12\x10\n\x08\x65nded_ms\x18\x07 \x01(\x03\x12\x10\n\x08\x65xternal\x18\x08 \x01(\x08\x12\x14\n\x0clease_ttl_ms\x18\t \x01(\x03\x12\x16\n\x0elease_until_ms\x18\n \x01(\x03\x12\x16\n\x0erequest_digest\x18\x0b \x01(\x0c\x12\x46\n\nattributes\x18\x0c \x03(\x0b\x32\x32.hookd_daemon.records.v1.RunRecord.AttributesEntry\x12\x16\n\x0e\x63laim_hook_ids\x18\r \x03(\t\x12\x1a\n\x12superseded_run_ids\x18\x0e \x03(\t\x12\x15\n\rheld_until_ms\x18\x0f \x01(\x03\x12\x0c\n\x04seed\x18\x10 \x01(\x0c\x12\x0e\n\x06queued\x18\x11 \x01(\x04\x12\x10\n\x08wake_seq\x18\x12 \x01(\x04\x12\x0c\n\x04turn\x18\x13 \x01(\x04\x12\x0f\n\x07turn_id\x18\x14 \x01(\t\x12\x10\n\x08seen_seq\x18\x15 \x01(\x04\x12\x13\n\x0b\x63ommand_seq\x18\x16 \x01(\x04\x12\x0f\n\x07version\x18\x17 \x01(\t\x12\x15\n\rparent_run_id\x18\x18 \x01(\t\x12\x12\n\nparent_uid\x18\x19 \x01(\x04\x12\x13\n\x0btraceparent\x18\x1a \x01(\t\x12\x12\n\nopen_steps\x18\x1b \x01(\r\x12\x15\n\ropen_children\x18\x1c \x01(\r\x12\x13\n\x0bopen_timers\x18\x1d \x01(\r\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\x0bQueueRecord\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07run_uid\x18\x02 \x01(\x04\x12\x0f\n\x07step_id\x18\x03 \x01(\t\x12\x10\n\x08since_ms\x18\x04 \x01(\x03\x12\x0f\n\x07version\x18\x05 \x01(\t\"\xde\x01\n\nStepRecord\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".hookd_daemon.records.v1.StepState\x12\x15\n\rscheduled_seq\x18\x03 \x01(\x04\x12\x0e\n\x06queued\x18\x04 \x01(\x04\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\x10\n\x08\x66\x61ilures\x18\x06 \x01(\r\x12\x0e\n\x06losses\x18\x07 \x01(\r\x12\x11\n\tleased_ms\x18\x08 \x01(\x03\x12\x10\n\x08retry_ms\x18\t \x01(\x03\x12\x10\n\x08reported\x18\n \x01(\r\"0\n\x0eRunTimerRecord\x12\x0e\n\x06\x64ue_ms\x18\x01 \x01(\x03\x12\x0e\n\x06number\x18\x02 \x01(\x04\"J\n\x0b\x43hildRecord\x12\x1a\n\x12\x63\x61ncel_with_parent\x18\x01 \x01(\x08\x12\r\n\x05\x65nded\x18\x02 \x01(\x08\x12\x10\n\x08workflow\x18\x03 \x01(\t\"\xf3\x01\n\nHookRecord\x12\r\n\x05token\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".hookd_daemon.records.v1.HookState\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x13\n\x0b\x63reated_seq\x18\x04 \x01(\x04\x12\x12\n\ncreated_ms\x18\x05 \x01(\x03\x12\x15\n\rpayload_count\x18\x06 \x01(\x04\x12\x0e\n\x06ttl_ms\x18\x07 \x01(\x03\x12\x15\n\rhold_after_ms\x18\x08 \x01(\x03\x12\x11\n\tgenerated\x18\t \x01(\x08\x12\x17\n\x0fmetadata_digest\x18\n \x01(\x0c\"\xbc\x01\n\x0b\x43laimRecord\x12\x0f\n\x07run_uid\x18\x01 \x01(\x04\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07hook_id\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x04\x12\x12\n\nclaimed_ms\x18\x05 \x01(\x03\x12\x12\n\nexpires_ms\x18\x06 \x01(\x03\x12\x15\n\rhold_after_ms\x18\x07 \x01(\x03\x12\x15\n\rheld_until_ms\x18\x08 \x01(\x03\x12\x13\n\x0btraceparent\x18\t \x01(\t\"6\n\rPayloadRecord\x12\x11\n\tevent_seq\x18\x01 \x01(\x04\x12\x12\n\npayload_id\x18\x02 \x01(\t\"n\n\rReceiptRecord\x12\x0f\n\x07run_uid\x18\x01 \x01(\x04\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07hook_id\x18\x03 \x01(\t\x12\x13\n\x0bpayload_seq\x18\x04 \x01(\x04\x12\x16\n\x0epayload_digest\x18\x05 \x01(\x0c\".\n\x0cStreamRecord\x12\x0e\n\x06length\x18\x01 \x01(\x04\x12\x0e\n\x06\x63losed\x18\x02 \x01(\x08\"U\n\x0b\x43hunkRecord\x12\"\n\x07payload\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x0f\n\x07time_ms\x18\x02 \x01(\x03\x12\x11\n\twriter_id\x18\x03 \x01(\t\" \n\rGarbageRecord\x12\x0f\n\x07project\x18\x01 \x01(\t\"\xaf\x01\n\x0bTimerRecord\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".hookd_daemon.records.v1.TimerKind\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x0f\n\x07run_uid\x18\x04 \x01(\x04\x12\x0f\n\x07hook_id\x18\x05 \x01(\t\x12\r\n\x05token\x18\x06 \x01(\t\x12\x10\n\x08revision\x18\x07 \x01(\x04\x12\n\n\x02id\x18\x08 \x01(\t*p\n\tStepState\x12\x1a\n\x16STEP_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STEP_STATE_RETRYING\x10\x01\x12\x14\n\x10STEP_STATE_ENDED\x10\x02\x12\x18\n\x14STEP_STATE_CANCELLED\x10\x03*s\n\tHookState\x12\x1a\n\x16HOOK_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13HOOK_STATE_DISPOSED\x10\x01\x12\x16\n\x12HOOK_STATE_EXPIRED\x10\x02\x12\x19\n\x15HOOK_STATE_CONFLICTED\x10\x03*\xb5\x01\n\tTimerKind\x12\x1a\n\x16TIMER_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10TIMER_KIND_LEASE\x10\x01\x12\x12\n\x0eTIMER_KIND_TTL\x10\x02\x12\x13\n\x0fTIMER_KIND_HOLD\x10\x03\x12\x18\n\x14TIMER_KIND_RETENTION\x10\x04\x12\x18\n\x14TIMER_KIND_RUN_TIMER\x10\x05\x12\x19\n\x15TIMER_KIND_STEP_RETRY\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,28 +34,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RUNRECORD_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_RUNRECORD_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_HOOKSTATE']._serialized_start=1473
-  _globals['_HOOKSTATE']._serialized_end=1588
-  _globals['_TIMERKIND']._serialized_start=1591
-  _globals['_TIMERKIND']._serialized_end=1719
+  _globals['_STEPSTATE']._serialized_start=2199
+  _globals['_STEPSTATE']._serialized_end=2311
+  _globals['_HOOKSTATE']._serialized_start=2313
+  _globals['_HOOKSTATE']._serialized_end=2428
+  _globals['_TIMERKIND']._serialized_start=2431
+  _globals['_TIMERKIND']._serialized_end=2612
   _globals['_RUNRECORD']._serialized_start=90
-  _globals['_RUNRECORD']._serialized_end=531
-  _globals['_RUNRECORD_ATTRIBUTESENTRY']._serialized_start=482
-  _globals['_RUNRECORD_ATTRIBUTESENTRY']._serialized_end=531
-  _globals['_HOOKRECORD']._serialized_start=534
-  _globals['_HOOKRECORD']._serialized_end=777
-  _globals['_CLAIMRECORD']._serialized_start=780
-  _globals['_CLAIMRECORD']._serialized_end=968
-  _globals['_PAYLOADRECORD']._serialized_start=970
-  _globals['_PAYLOADRECORD']._serialized_end=1024
-  _globals['_RECEIPTRECORD']._serialized_start=1026
-  _globals['_RECEIPTRECORD']._serialized_end=1136
-  _globals['_STREAMRECORD']._serialized_start=1138
-  _globals['_STREAMRECORD']._serialized_end=1184
-  _globals['_CHUNKRECORD']._serialized_start=1186
-  _globals['_CHUNKRECORD']._serialized_end=1271
-  _globals['_GARBAGERECORD']._serialized_start=1273
-  _globals['_GARBAGERECORD']._serialized_end=1305
-  _globals['_TIMERRECORD']._serialized_start=1308
-  _globals['_TIMERRECORD']._serialized_end=1471
+  _globals['_RUNRECORD']._serialized_end=794
+  _globals['_RUNRECORD_ATTRIBUTESENTRY']._serialized_start=745
+  _globals['_RUNRECORD_ATTRIBUTESENTRY']._serialized_end=794
+  _globals['_QUEUERECORD']._serialized_start=796
+  _globals['_QUEUERECORD']._serialized_end=894
+  _globals['_STEPRECORD']._serialized_start=897
+  _globals['_STEPRECORD']._serialized_end=1119
+  _globals['_RUNTIMERRECORD']._serialized_start=1121
+  _globals['_RUNTIMERRECORD']._serialized_end=1169
+  _globals['_CHILDRECORD']._serialized_start=1171
+  _globals['_CHILDRECORD']._serialized_end=1245
+  _globals['_HOOKRECORD']._serialized_start=1248
+  _globals['_HOOKRECORD']._serialized_end=1491
+  _globals['_CLAIMRECORD']._serialized_start=1494
+  _globals['_CLAIMRECORD']._serialized_end=1682
+  _globals['_PAYLOADRECORD']._serialized_start=1684
+  _globals['_PAYLOADRECORD']._serialized_end=1738
+  _globals['_RECEIPTRECORD']._serialized_start=1740
+  _globals['_RECEIPTRECORD']._serialized_end=1850
+  _globals['_STREAMRECORD']._serialized_start=1852
+  _globals['_STREAMRECORD']._serialized_end=1898
+  _globals['_CHUNKRECORD']._serialized_start=1900
+  _globals['_CHUNKRECORD']._serialized_end=1985
+  _globals['_GARBAGERECORD']._serialized_start=1987
+  _globals['_GARBAGERECORD']._serialized_end=2019
+  _globals['_TIMERRECORD']._serialized_start=2022
+  _globals['_TIMERRECORD']._serialized_end=2197
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,32 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _StepState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_STATE_UNSPECIFIED: _StepState.ValueType  # 0
+    """It waits for a worker, or one executes it."""
+    STEP_STATE_RETRYING: _StepState.ValueType  # 1
+    """It waits for its next attempt."""
+    STEP_STATE_ENDED: _StepState.ValueType  # 2
+    """It has completed or failed."""
+    STEP_STATE_CANCELLED: _StepState.ValueType  # 3
+
+class StepState(_StepState, metaclass=_StepStateEnumTypeWrapper):
+    """Where a step stands."""
+
+STEP_STATE_UNSPECIFIED: StepState.ValueType  # 0
+"""It waits for a worker, or one executes it."""
+STEP_STATE_RETRYING: StepState.ValueType  # 1
+"""It waits for its next attempt."""
+STEP_STATE_ENDED: StepState.ValueType  # 2
+"""It has completed or failed."""
+STEP_STATE_CANCELLED: StepState.ValueType  # 3
+Global___StepState: _TypeAlias = StepState  # noqa: Y015
+
 class _HookState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -59,6 +85,10 @@ class _TimerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TimerKind.V
     """The hold of a token ends."""
     TIMER_KIND_RETENTION: _TimerKind.ValueType  # 4
     """An ended run need not be retained any longer."""
+    TIMER_KIND_RUN_TIMER: _TimerKind.ValueType  # 5
+    """A workflow's timer fires."""
+    TIMER_KIND_STEP_RETRY: _TimerKind.ValueType  # 6
+    """A step is tried again."""
 
 class TimerKind(_TimerKind, metaclass=_TimerKindEnumTypeWrapper):
     """What a timer is for."""
@@ -72,6 +102,10 @@ TIMER_KIND_HOLD: TimerKind.ValueType  # 3
 """The hold of a token ends."""
 TIMER_KIND_RETENTION: TimerKind.ValueType  # 4
 """An ended run need not be retained any longer."""
+TIMER_KIND_RUN_TIMER: TimerKind.ValueType  # 5
+"""A workflow's timer fires."""
+TIMER_KIND_STEP_RETRY: TimerKind.ValueType  # 6
+"""A step is tried again."""
 Global___TimerKind: _TypeAlias = TimerKind  # noqa: Y015
 
 @_typing.final
@@ -117,6 +151,20 @@ class RunRecord(_message.Message):
     CLAIM_HOOK_IDS_FIELD_NUMBER: _builtins.int
     SUPERSEDED_RUN_IDS_FIELD_NUMBER: _builtins.int
     HELD_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    WAKE_SEQ_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    SEEN_SEQ_FIELD_NUMBER: _builtins.int
+    COMMAND_SEQ_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PARENT_RUN_ID_FIELD_NUMBER: _builtins.int
+    PARENT_UID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    OPEN_STEPS_FIELD_NUMBER: _builtins.int
+    OPEN_CHILDREN_FIELD_NUMBER: _builtins.int
+    OPEN_TIMERS_FIELD_NUMBER: _builtins.int
     uid: _builtins.int
     """Names the run's other records. A run with the same run_id that is started
     after this one was removed has another.
@@ -134,6 +182,34 @@ class RunRecord(_message.Message):
     """What StartRun was asked for, to know a retry."""
     held_until_ms: _builtins.int
     """The last hold of the run's tokens ends then; the run is retained so long."""
+    seed: _builtins.bytes
+    """The rest is for runs that workers execute.
+    What is random in the workflow comes from these bytes.
+    """
+    queued: _builtins.int
+    """The number in the run's key among the turns that are ready; 0 when the
+    code has nothing to do.
+    """
+    wake_seq: _builtins.int
+    """The last event that the code can do something with and did not make."""
+    turn: _builtins.int
+    """How many turns were completed, the id of the last one, the position that
+    it had seen, and the last event that a turn made.
+    """
+    turn_id: _builtins.str
+    seen_seq: _builtins.int
+    command_seq: _builtins.int
+    version: _builtins.str
+    """The version of the code that has begun the run."""
+    parent_run_id: _builtins.str
+    """The run that has started this one."""
+    parent_uid: _builtins.int
+    traceparent: _builtins.str
+    """The W3C traceparent of the call that started the run."""
+    open_steps: _builtins.int
+    """Steps and children that have not ended, timers that have not fired."""
+    open_children: _builtins.int
+    open_timers: _builtins.int
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -160,14 +236,170 @@ class RunRecord(_message.Message):
         claim_hook_ids: _abc.Iterable[_builtins.str] | None = ...,
         superseded_run_ids: _abc.Iterable[_builtins.str] | None = ...,
         held_until_ms: _builtins.int = ...,
+        seed: _builtins.bytes = ...,
+        queued: _builtins.int = ...,
+        wake_seq: _builtins.int = ...,
+        turn: _builtins.int = ...,
+        turn_id: _builtins.str = ...,
+        seen_seq: _builtins.int = ...,
+        command_seq: _builtins.int = ...,
+        version: _builtins.str = ...,
+        parent_run_id: _builtins.str = ...,
+        parent_uid: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
+        open_steps: _builtins.int = ...,
+        open_children: _builtins.int = ...,
+        open_timers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "claim_hook_ids", b"claim_hook_ids", "created_ms", b"created_ms", "ended_ms", b"ended_ms", "external", b"external", "held_until_ms", b"held_until_ms", "last_seq", b"last_seq", "lease_ttl_ms", b"lease_ttl_ms", "lease_until_ms", b"lease_until_ms", "request_digest", b"request_digest", "started_ms", b"started_ms", "status", b"status", "superseded_run_ids", b"superseded_run_ids", "uid", b"uid", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "claim_hook_ids", b"claim_hook_ids", "command_seq", b"command_seq", "created_ms", b"created_ms", "ended_ms", b"ended_ms", "external", b"external", "held_until_ms", b"held_until_ms", "last_seq", b"last_seq", "lease_ttl_ms", b"lease_ttl_ms", "lease_until_ms", b"lease_until_ms", "open_children", b"open_children", "open_steps", b"open_steps", "open_timers", b"open_timers", "parent_run_id", b"parent_run_id", "parent_uid", b"parent_uid", "queued", b"queued", "request_digest", b"request_digest", "seed", b"seed", "seen_seq", b"seen_seq", "started_ms", b"started_ms", "status", b"status", "superseded_run_ids", b"superseded_run_ids", "traceparent", b"traceparent", "turn", b"turn", "turn_id", b"turn_id", "uid", b"uid", "version", b"version", "wake_seq", b"wake_seq", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunRecord: _TypeAlias = RunRecord  # noqa: Y015
+
+@_typing.final
+class QueueRecord(_message.Message):
+    """Something in a queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    RUN_UID_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    run_uid: _builtins.int
+    step_id: _builtins.str
+    """Empty for a turn."""
+    since_ms: _builtins.int
+    version: _builtins.str
+    """For a turn: the version of the code that has begun the run."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        run_uid: _builtins.int = ...,
+        step_id: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "run_uid", b"run_uid", "since_ms", b"since_ms", "step_id", b"step_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueRecord: _TypeAlias = QueueRecord  # noqa: Y015
+
+@_typing.final
+class StepRecord(_message.Message):
+    """A step of a run. Its input and its retry policy stand in its first event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SCHEDULED_SEQ_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
+    LEASED_MS_FIELD_NUMBER: _builtins.int
+    RETRY_MS_FIELD_NUMBER: _builtins.int
+    REPORTED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    state: Global___StepState.ValueType
+    scheduled_seq: _builtins.int
+    queued: _builtins.int
+    """The number in its key among the steps that are ready; 0 when it is not."""
+    attempt: _builtins.int
+    """How often it was leased, and how many of these attempts failed, or lost
+    their worker.
+    """
+    failures: _builtins.int
+    losses: _builtins.int
+    leased_ms: _builtins.int
+    """When its last attempt began."""
+    retry_ms: _builtins.int
+    """When its next attempt is due."""
+    reported: _builtins.int
+    """The last attempt whose worker has reported."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___StepState.ValueType = ...,
+        scheduled_seq: _builtins.int = ...,
+        queued: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        losses: _builtins.int = ...,
+        leased_ms: _builtins.int = ...,
+        retry_ms: _builtins.int = ...,
+        reported: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "failures", b"failures", "leased_ms", b"leased_ms", "losses", b"losses", "name", b"name", "queued", b"queued", "reported", b"reported", "retry_ms", b"retry_ms", "scheduled_seq", b"scheduled_seq", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepRecord: _TypeAlias = StepRecord  # noqa: Y015
+
+@_typing.final
+class RunTimerRecord(_message.Message):
+    """A timer of a run that has not fired and was not cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DUE_MS_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    due_ms: _builtins.int
+    number: _builtins.int
+    """The number in the key of the timer that fires it."""
+    def __init__(
+        self,
+        *,
+        due_ms: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_ms", b"due_ms", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunTimerRecord: _TypeAlias = RunTimerRecord  # noqa: Y015
+
+@_typing.final
+class ChildRecord(_message.Message):
+    """A run that another one has started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCEL_WITH_PARENT_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    WORKFLOW_FIELD_NUMBER: _builtins.int
+    cancel_with_parent: _builtins.bool
+    ended: _builtins.bool
+    workflow: _builtins.str
+    def __init__(
+        self,
+        *,
+        cancel_with_parent: _builtins.bool = ...,
+        ended: _builtins.bool = ...,
+        workflow: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_with_parent", b"cancel_with_parent", "ended", b"ended", "workflow", b"workflow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChildRecord: _TypeAlias = ChildRecord  # noqa: Y015
 
 @_typing.final
 class HookRecord(_message.Message):
@@ -413,6 +645,7 @@ class TimerRecord(_message.Message):
     HOOK_ID_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
     kind: Global___TimerKind.ValueType
     project: _builtins.str
     run_id: _builtins.str
@@ -422,6 +655,8 @@ class TimerRecord(_message.Message):
     token: _builtins.str
     """For HOLD."""
     revision: _builtins.int
+    id: _builtins.str
+    """For RUN_TIMER and STEP_RETRY: the id of the timer or the step."""
     def __init__(
         self,
         *,
@@ -432,10 +667,11 @@ class TimerRecord(_message.Message):
         hook_id: _builtins.str = ...,
         token: _builtins.str = ...,
         revision: _builtins.int = ...,
+        id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hook_id", b"hook_id", "kind", b"kind", "project", b"project", "revision", b"revision", "run_id", b"run_id", "run_uid", b"run_uid", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hook_id", b"hook_id", "id", b"id", "kind", b"kind", "project", b"project", "revision", b"revision", "run_id", b"run_id", "run_uid", b"run_uid", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
