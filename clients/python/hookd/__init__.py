@@ -7,7 +7,7 @@
 from hookd.ambient import ambient_client, get_hook_by_token, get_run, resume_hook, start
 from hookd.claims import ClaimStream
 from hookd.client import Client, connect
-from hookd.enums import ConflictPolicy, HookStatus, RunStatus, StartOutcome
+from hookd.enums import ConflictPolicy, HookStatus, QueueKind, RunStatus, StartOutcome, WaitKind
 from hookd.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -37,19 +37,42 @@ from hookd.models import (
     HookConflict,
     HookInfo,
     HookSpec,
+    QueueInfo,
     ReceivedPayload,
     ResumeResult,
     RunInfo,
     StartInfo,
     Stats,
     StreamInfo,
+    WaitInfo,
 )
 from hookd.open_run import OpenRun
 from hookd.payload import Payload
 from hookd.run import Run
+from hookd.worker import Worker
+from hookd.workflows.children import ChildRun
+from hookd.workflows.definition import RetryPolicy, Step, Workflow, step, workflow
+from hookd.workflows.deterministic import now, random, uuid4
+from hookd.workflows.errors import (
+    FatalError,
+    HookPayloadError,
+    NonDeterminismError,
+    OutsideWorkflowError,
+    RetryableError,
+    StepFailedError,
+    WorkflowRuleError,
+)
+from hookd.workflows.guards import unguarded
+from hookd.workflows.hook_types import HookDefinition, define_hook
+from hookd.workflows.hooks import WorkflowHook, create_hook
+from hookd.workflows.metadata import WorkflowMetadata, get_workflow_metadata, set_attributes
+from hookd.workflows.step_context import StepContext, get_step_metadata
+from hookd.workflows.timers import sleep
+from hookd.workflows.writable import Writable, get_writable
 
 __all__ = [
     "BackupResult",
+    "ChildRun",
     "Chunk",
     "ClaimStream",
     "Client",
@@ -59,24 +82,33 @@ __all__ = [
     "DeadlineExceededError",
     "Event",
     "Failure",
+    "FatalError",
     "FieldViolation",
     "Hook",
     "HookClaim",
     "HookClosedError",
     "HookConflict",
     "HookConflictError",
+    "HookDefinition",
     "HookInfo",
     "HookNotFoundError",
+    "HookPayloadError",
     "HookSpec",
     "HookStatus",
     "HookdError",
     "IdReusedError",
     "InvalidArgumentError",
     "LimitExceededError",
+    "NonDeterminismError",
     "OpenRun",
+    "OutsideWorkflowError",
     "Payload",
+    "QueueInfo",
+    "QueueKind",
     "ReceivedPayload",
     "ResumeResult",
+    "RetryPolicy",
+    "RetryableError",
     "Run",
     "RunCancelledError",
     "RunExistsError",
@@ -88,12 +120,36 @@ __all__ = [
     "StartInfo",
     "StartOutcome",
     "Stats",
+    "Step",
+    "StepContext",
+    "StepFailedError",
     "StreamInfo",
     "UnavailableError",
+    "WaitInfo",
+    "WaitKind",
+    "Worker",
+    "Workflow",
+    "WorkflowHook",
+    "WorkflowMetadata",
+    "WorkflowRuleError",
+    "Writable",
     "ambient_client",
     "connect",
+    "create_hook",
+    "define_hook",
     "get_hook_by_token",
     "get_run",
+    "get_step_metadata",
+    "get_workflow_metadata",
+    "get_writable",
+    "now",
+    "random",
     "resume_hook",
+    "set_attributes",
+    "sleep",
     "start",
+    "step",
+    "unguarded",
+    "uuid4",
+    "workflow",
 ]

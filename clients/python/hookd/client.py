@@ -15,11 +15,17 @@ from hookd.hook import Hook
 from hookd.open_run import OpenRun
 from hookd.paging import listed
 from hookd.payload import encode
-from hookd.requests import UNSET, payload_id_or_new, start_request
+from hookd.requests import UNSET, call_signature, payload_id_or_new, start_request
 from hookd.run import Run, hook_of
 from hookd.starting import start_run
 from hookd.transport import Transport
-from hookd.v1 import admin_service_pb2, common_pb2, hook_service_pb2, run_service_pb2
+from hookd.v1 import (
+    admin_service_pb2,
+    common_pb2,
+    hook_service_pb2,
+    run_service_pb2,
+    worker_service_pb2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -126,11 +132,14 @@ class Client:
         payload_id: str | None = None,
         external: bool = False,
         lease_ttl: Seconds | None = None,
+        **kwargs: Any,
     ) -> Run:
         """Starts a run, and claims tokens for it in the same atomic step.
 
         Args:
-            workflow: The name of the workflow, or an object that carries it.
+            workflow: A ``@workflow``, or the name of one. With the former the
+                arguments are checked before anything is sent, and
+                ``return_value`` gives what the annotation says.
             *args: The arguments of the workflow; they travel as a JSON array.
             input: Instead of arguments, any value that is carried as it is.
             run_id: The run's id: starting it again with the same content gives
@@ -144,6 +153,8 @@ class Client:
             external: The caller drives the run itself, without a worker.
             lease_ttl: An external run fails unless it is kept alive within
                 this time, again and again.
+            **kwargs: More arguments of a ``@workflow``, by name. One that is
+                called as an argument of this method is given by position.
 
         Returns:
             The handle of the new run or, as ``on_conflict`` says, of the owner.
@@ -152,11 +163,15 @@ class Client:
         Raises:
             HookConflictError: A token is taken.
             RunExistsError: The run id is in use by another run.
+            TypeError: The ``@workflow`` does not take so many arguments, or not these.
+            InvalidArgumentError: An argument cannot be carried, or is not what
+                the ``@workflow`` says.
         """
         request = start_request(
             self.project,
             workflow,
             args,
+            kwargs,
             input=input,
             run_id=run_id,
             attributes=attributes,
@@ -167,7 +182,7 @@ class Client:
             external=external,
             lease_ttl=lease_ttl,
         )
-        return await start_run(self._transport, request)
+        return await start_run(self._transport, request, signature=call_signature(workflow))
 
     def open_run(
         self,
@@ -412,6 +427,14 @@ class Client:
             retry=False,
         )
         return models.CompactResult(response.bytes_before, response.bytes_after)
+
+    async def list_queues(self) -> list[models.QueueInfo]:
+        """Lists what waits for workers, and who serves it."""
+        response = await self._transport.call(
+            self._transport.workers.ListQueues,
+            worker_service_pb2.ListQueuesRequest(project=self.project),
+        )
+        return [convert.queue_info(queue) for queue in response.queues]
 
 
 def _several(

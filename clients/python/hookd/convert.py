@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.message import Message
 
 from hookd import models
-from hookd.enums import HookStatus, RunStatus, StartOutcome
+from hookd.enums import HookStatus, QueueKind, RunStatus, StartOutcome, WaitKind
 from hookd.payload import decode
-from hookd.v1 import common_pb2, errors_pb2, events_pb2, hook_service_pb2, run_service_pb2
+from hookd.v1 import (
+    common_pb2,
+    errors_pb2,
+    events_pb2,
+    hook_service_pb2,
+    run_service_pb2,
+    worker_service_pb2,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import EnumDescriptor
     from google.protobuf.internal.enum_type_wrapper import _EnumTypeWrapper
-    from google.protobuf.message import Message
 
     from hookd.v1 import admin_service_pb2, stream_service_pb2
 
@@ -31,6 +39,8 @@ def _words(wire: _EnumTypeWrapper[Any], prefix: str, words: type[_Word]) -> dict
 
 _RUN_STATUS = _words(common_pb2.RunStatus, "RUN_STATUS_", RunStatus)
 _HOOK_STATUS = _words(common_pb2.HookStatus, "HOOK_STATUS_", HookStatus)
+_WAIT_KIND = _words(common_pb2.WaitKind, "WAIT_KIND_", WaitKind)
+_QUEUE_KIND = _words(worker_service_pb2.QueueKind, "QUEUE_KIND_", QueueKind)
 _START_OUTCOME = _words(run_service_pb2.StartOutcome, "START_OUTCOME_", StartOutcome)
 RUN_STATUS_TO_WIRE = {
     word: common_pb2.RunStatus.Value(f"RUN_STATUS_{word.name}") for word in _RUN_STATUS.values()
@@ -96,6 +106,31 @@ def run_info(wire: common_pb2.Run) -> models.RunInfo:
         lease_ttl=wire.lease_ttl.ToTimedelta() if has("lease_ttl") else None,
         lease_expires_at=timestamp(wire.lease_expires_at) if has("lease_expires_at") else None,
         attributes=dict(wire.attributes),
+        parent_run_id=wire.parent_run_id,
+    )
+
+
+def wait_info(wire: common_pb2.Wait) -> models.WaitInfo:
+    """Gives what a run waits for."""
+    return models.WaitInfo(
+        kind=_WAIT_KIND.get(wire.kind, WaitKind.UNKNOWN),
+        name=wire.name,
+        correlation_id=wire.correlation_id,
+        until=timestamp(wire.until) if wire.HasField("until") else None,
+        unserved=wire.unserved,
+        attempt=wire.attempt,
+    )
+
+
+def queue_info(wire: worker_service_pb2.Queue) -> models.QueueInfo:
+    """Gives what waits for workers under one name."""
+    return models.QueueInfo(
+        kind=_QUEUE_KIND.get(wire.kind, QueueKind.UNKNOWN),
+        name=wire.name,
+        length=wire.length,
+        leased=wire.leased,
+        oldest=timestamp(wire.oldest) if wire.HasField("oldest") else None,
+        workers=tuple(wire.workers),
     )
 
 
@@ -150,6 +185,7 @@ def event(wire: events_pb2.Event) -> models.Event:
         time=timestamp(wire.time) if wire.HasField("time") else None,
         correlation_id=wire.correlation_id,
         data=_facts(getattr(wire, kind)) if kind else {},
+        turn=wire.turn,
     )
 
 
@@ -195,6 +231,10 @@ def _fact(field: Any, value: Any) -> Any:
             return timestamp(value)
         case duration_pb2.Duration():
             return value.ToTimedelta()
+        case Message():
+            return _facts(value)
+        case Mapping():
+            return dict(value)
     kind: EnumDescriptor | None = field.enum_type
     return value if kind is None else _enum_word(kind, value)
 

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import timedelta
 
 from google.protobuf import duration_pb2
 
 from hookd.errors import InvalidArgumentError
 
-Seconds = int | float | timedelta
-"""A duration: a number of seconds, or a timedelta."""
+Seconds = int | float | timedelta | str
+"""A duration: a number of seconds, a timedelta, or text such as "1h30m", "500ms", "2 days"."""
 
 # What a protobuf Duration can hold, about 10,000 years.
 _MOST_SECONDS = 315_576_000_000
+
+_UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+# Every unit at most once, the greatest first.
+_TEXT = re.compile(
+    r"\s*".join(
+        rf"(?:(?P<{unit}>[0-9]+(?:\.[0-9]+)?)\s*(?:{words}))?"
+        for unit, words in {
+            "w": "w|weeks?",
+            "d": "d|days?",
+            "h": "h|hours?",
+            "m": "m(?!s)|min|minutes?",
+            "s": "s|sec|seconds?",
+            "ms": "ms|milliseconds?",
+        }.items()
+    )
+)
 
 
 def seconds(value: Seconds, field: str) -> float:
@@ -24,9 +41,12 @@ def seconds(value: Seconds, field: str) -> float:
     """
     if isinstance(value, timedelta):
         result = value.total_seconds()
+    elif isinstance(value, str):
+        result = _from_text(value, field)
     elif isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgumentError.of(
-            field, f"must be seconds or a timedelta, not {type(value).__qualname__}"
+            field,
+            f'must be seconds, a timedelta or text such as "1h30m", not {type(value).__qualname__}',
         )
     else:
         try:
@@ -46,3 +66,14 @@ def duration(value: Seconds, field: str) -> duration_pb2.Duration:
     return duration_pb2.Duration(
         seconds=int(whole) + nanos // 1_000_000_000, nanos=nanos % 1_000_000_000
     )
+
+
+def _from_text(text: str, field: str) -> float:
+    found = _TEXT.fullmatch(text.strip())
+    parts = {} if found is None else found.groupdict()
+    given = [float(number) * _UNITS[unit] for unit, number in parts.items() if number is not None]
+    if not given:
+        raise InvalidArgumentError.of(
+            field, f'must be a duration such as "90s", "1h30m" or "2d", not {text!r}'
+        )
+    return math.fsum(given)

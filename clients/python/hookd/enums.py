@@ -64,3 +64,32 @@ class StartOutcome(StrEnum):
     """A token was taken; the run is its owner."""
     DELIVERED = "delivered"
     """A token was taken and its owner got the payload; the run is the owner."""
+
+
+class WaitKind(StrEnum):
+    """What a run waits for."""
+
+    UNKNOWN = "unknown"
+    """The daemon said something that this client does not know yet."""
+    TURN = "turn"
+    """A worker that goes on with its workflow."""
+    STEP = "step"
+    """A worker that executes a step, or the step's end."""
+    RETRY = "retry"
+    """The next attempt at a step."""
+    HOOK = "hook"
+    """A payload."""
+    TIMER = "timer"
+    CHILD = "child"
+    """The end of a run that it has started."""
+
+
+class QueueKind(StrEnum):
+    """What a queue holds."""
+
+    UNKNOWN = "unknown"
+    """The daemon said something that this client does not know yet."""
+    WORKFLOW = "workflow"
+    """Runs whose code can go on."""
+    STEP = "step"
+    """Steps to execute."""

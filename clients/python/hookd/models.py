@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from hookd.durations import Seconds
-    from hookd.enums import HookStatus, RunStatus, StartOutcome
+    from hookd.enums import HookStatus, QueueKind, RunStatus, StartOutcome, WaitKind
     from hookd.hook import Hook
 
 
@@ -94,6 +94,47 @@ class RunInfo:
     """How long the run lives without a keep-alive; None when it has no lease."""
     lease_expires_at: datetime | None
     attributes: Mapping[str, str]
+    parent_run_id: str = ""
+    """The run whose workflow has started this one; empty when none has."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitInfo:
+    """Something that a run waits for."""
+
+    kind: WaitKind
+    name: str = field(repr=False)
+    """The workflow, the step, the token of the hook, or the child's workflow."""
+    correlation_id: str
+    """The id of the step, the hook, the timer or the child."""
+    until: datetime | None
+    """When a timer fires, or a step is tried again."""
+    unserved: bool
+    """No worker that is connected serves the workflow, or the step."""
+    attempt: int
+    """The attempt at a step that is being executed, from 1; 0 when it waits for a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """What waits for workers under one name."""
+
+    kind: QueueKind
+    name: str
+    """The workflow's, or the step's."""
+    length: int
+    """How much waits or is being worked on, counted up to 1000."""
+    leased: int
+    """How much of it workers are at."""
+    oldest: datetime | None
+    """Since when the oldest of it is there; None when there is none."""
+    workers: tuple[str, ...]
+    """The names of the workers that serve it now, at most 100."""
+
+    @property
+    def waiting(self) -> int:
+        """How much no worker is at."""
+        return max(0, self.length - self.leased)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +216,11 @@ class Event:
     """What happened: "run_created", "hook_received", …; "unknown" from a newer daemon."""
     time: datetime | None
     correlation_id: str
-    """What the event belongs to: the hook id for events of a hook."""
+    """What the event belongs to: the id of the hook, the step, the timer, or the child."""
     data: Mapping[str, Any] = field(repr=False)
     """The facts, under the names that the API gives them."""
+    turn: int = 0
+    """The turn of the workflow that has asked for it, from 1; 0 for all other events."""
 
 
 @dataclass(frozen=True, slots=True)

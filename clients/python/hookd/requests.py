@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from hookd import validate
@@ -12,6 +13,7 @@ from hookd.ids import new_id
 from hookd.models import HookSpec
 from hookd.payload import encode
 from hookd.v1 import common_pb2, run_service_pb2
+from hookd.workflows.values import CallSignature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,17 +47,39 @@ def workflow_name(workflow: object) -> str:
     )
 
 
-def run_input(args: tuple[object, ...], value: object) -> common_pb2.Payload | None:
+def call_signature(workflow: object) -> CallSignature | None:
+    """Gives how a workflow is called, when its definition is at hand and not only its name."""
+    signature = getattr(workflow, "signature", None)
+    return signature if isinstance(signature, CallSignature) else None
+
+
+def run_input(
+    workflow: object,
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+    value: object,
+) -> common_pb2.Payload | None:
     """Gives the input of a run.
 
     Positional arguments travel as one JSON array, ``input=`` as it is; no
-    arguments are no input.
+    arguments are no input. Arguments of a workflow whose definition is at hand
+    must be what its function takes.
+
+    Raises:
+        TypeError: The function does not take so many arguments, or not these.
     """
-    if isinstance(value, Unset):
-        return encode(list(args), "args") if args else None
-    if args:
-        raise InvalidArgumentError.of("input", "cannot be given beside positional arguments")
-    return encode(value, "input")
+    signature = call_signature(workflow)
+    if kwargs and (signature is None or not isinstance(value, Unset)):
+        names = ", ".join(kwargs)
+        raise TypeError(f"start() takes no {names}: arguments by name go with a @workflow only")
+    if not isinstance(value, Unset):
+        if args:
+            raise InvalidArgumentError.of("input", "cannot be given beside positional arguments")
+        return encode(value, "input")
+    if signature is not None:
+        payload = signature.encode_call(args, kwargs)
+        return payload if args or kwargs else None
+    return encode(list(args), "args") if args else None
 
 
 def hook_spec(spec: HookSpec, *, hook_id: str | None, field: str = "") -> common_pb2.HookSpec:
@@ -101,6 +125,7 @@ def start_request(
     project: str,
     workflow: object,
     args: tuple[object, ...] = (),
+    kwargs: Mapping[str, object] = MappingProxyType({}),
     *,
     input: Any = UNSET,
     run_id: str | None = None,
@@ -119,7 +144,7 @@ def start_request(
         project=project,
         run_id=new_id("run") if run_id is None else validate.name(run_id, "run_id"),
         workflow=workflow_name(workflow),
-        input=run_input(args, input),
+        input=run_input(workflow, args, kwargs, input),
         attributes=validate.attributes(attributes),
         claims=[
             hook_spec(spec, hook_id=None, field=f"claims[{at}].") for at, spec in enumerate(claims)

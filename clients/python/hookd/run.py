@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from datetime import datetime
 
-    from hookd.models import Chunk, Event, HookInfo, RunInfo, StartInfo, StreamInfo
+    from hookd.models import Chunk, Event, HookInfo, RunInfo, StartInfo, StreamInfo, WaitInfo
     from hookd.transport import Transport
+    from hookd.workflows.values import CallSignature
 
 _PAGE = 500
 _MAX_FAILURE_TEXT = 16 * 1024
@@ -55,6 +56,7 @@ class Run:
         self._transport = transport
         self._run_id = validate.name(run_id, "run_id")
         self._started: StartInfo | None = None
+        self._signature: CallSignature | None = None
         self._writers: dict[str, run_streams.StreamWriter] = {}
 
     @property
@@ -101,10 +103,24 @@ class Run:
         """Asks where the run stands."""
         return (await self.info()).status
 
+    async def waits(self) -> list[WaitInfo]:
+        """Asks what the run waits for; nothing when it has ended.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        response = await self._transport.call(
+            self._transport.runs.GetRun,
+            pb.GetRunRequest(project=self.project, run_id=self._run_id, with_waits=True),
+        )
+        return [convert.wait_info(wait) for wait in response.waits]
+
     async def return_value(self, timeout: Seconds | None = None) -> Any:
         """Waits until the run has ended and gives what it completed with.
 
-        A daemon that cannot be reached is waited for, too.
+        The handle that ``start`` gave for a ``@workflow`` gives it as the
+        annotation says, all others as plain JSON values. A daemon that cannot
+        be reached is waited for, too.
 
         Args:
             timeout: How long to wait at most; without it, as long as it takes.
@@ -114,6 +130,7 @@ class Run:
             RunCancelledError: The run was cancelled.
             DeadlineExceededError: The run has not ended within ``timeout``.
             RunNotFoundError: There is no such run.
+            InvalidArgumentError: What it completed with does not fit the annotation.
         """
         run = await run_ended(
             self._transport,
@@ -122,6 +139,8 @@ class Run:
         )
         if (error := ending_error(run)) is not None:
             raise error
+        if self._signature is not None:
+            return self._signature.decode_result(run.output)
         return decode(run.output) if run.HasField("output") else None
 
     async def events(self, after: int = 0) -> AsyncIterator[Event]:
@@ -373,9 +392,10 @@ class Run:
         return await run_streams.list_streams(self._transport, self._run_id)
 
 
-def note_start(run: Run, started: StartInfo) -> None:
-    """Keeps with a handle what the start did that gave it."""
+def note_start(run: Run, started: StartInfo, signature: CallSignature | None = None) -> None:
+    """Keeps with a handle what the start did that gave it, and how to read the result."""
     run._started = started
+    run._signature = signature
 
 
 def hook_of(transport: Transport, run: Run, wire: common_pb2.Hook) -> Hook:

@@ -32,6 +32,7 @@ from hookd.v1.admin_service_pb2_grpc import AdminServiceStub
 from hookd.v1.hook_service_pb2_grpc import HookServiceStub
 from hookd.v1.run_service_pb2_grpc import RunServiceStub
 from hookd.v1.stream_service_pb2_grpc import StreamServiceStub
+from hookd.v1.worker_service_pb2_grpc import WorkerServiceStub
 from hookd.validate import name
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from hookd.v1.hook_service_pb2_grpc import HookServiceAsyncStub
     from hookd.v1.run_service_pb2_grpc import RunServiceAsyncStub
     from hookd.v1.stream_service_pb2_grpc import StreamServiceAsyncStub
+    from hookd.v1.worker_service_pb2_grpc import WorkerServiceAsyncStub
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
@@ -115,6 +117,11 @@ class Transport:
     def streams(self) -> StreamServiceAsyncStub:
         """The calls of StreamService."""
         return StreamServiceStub(self._channel)
+
+    @cached_property
+    def workers(self) -> WorkerServiceAsyncStub:
+        """The calls of WorkerService."""
+        return WorkerServiceStub(self._channel)
 
     @cached_property
     def admin(self) -> AdminServiceAsyncStub:

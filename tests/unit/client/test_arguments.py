@@ -57,6 +57,16 @@ async def test_bad_tokens_are_not_sent(client, daemon):
         (0.1, (0, 100_000_000)),
         (1.9999999999, (2, 0)),
         (datetime.timedelta(milliseconds=1), (0, 1_000_000)),
+        ("1h30m", (5400, 0)),
+        ("500ms", (0, 500_000_000)),
+        ("90s", (90, 0)),
+        ("2d", (172_800, 0)),
+        ("1w", (604_800, 0)),
+        ("1.5h", (5400, 0)),
+        ("1w 2d 3h 4m 5s 6ms", (788_645, 6_000_000)),
+        (" 2 days ", (172_800, 0)),
+        ("1 hour 30 minutes", (5400, 0)),
+        ("5min", (300, 0)),
     ],
 )
 def test_durations(value, expected):
@@ -64,10 +74,21 @@ def test_durations(value, expected):
     assert (wire.seconds, wire.nanos) == expected
 
 
-@pytest.mark.parametrize("value", [-1, math.inf, math.nan, 10**400, "5", True, None])
+@pytest.mark.parametrize("value", [-1, math.inf, math.nan, 10**400, True, None, b"1s", "9" * 400])
 def test_bad_durations(value):
-    with pytest.raises(InvalidArgumentError, match="ttl: "):
+    with pytest.raises(InvalidArgumentError, match="ttl: must be "):
         seconds(value, "ttl")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "5", "h", "1x", "-1s", "+1s", "1e5s", "1m1h", "1h1h", "1,5h", "٣s", "1h 30"]
+)
+def test_text_that_is_no_duration(text):
+    with pytest.raises(InvalidArgumentError) as caught:
+        seconds(text, "ttl")
+    assert str(caught.value) == (
+        f'ttl: must be a duration such as "90s", "1h30m" or "2d", not {text!r}'
+    )
 
 
 def test_ids_sort_by_time_and_do_not_repeat():

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from hookd.cli import daemon, hooks, runs
+from hookd.cli import daemon, hooks, queues, runs
 from hookd.cli.context import Context, duration
 from hookd.cli.exits import HELP, Exit, exit_code
 from hookd.cli.output import Output, shown
@@ -34,6 +34,9 @@ app = App(
 )
 app.command(runs.app)
 app.command(hooks.app)
+queues.register(app)
+# Whoever looks at runs need not load what executes them.
+app.command("hookd.cli.worker:worker", help="Execute workflows and steps until it is told to end.")
 daemon.register(app)
 
 

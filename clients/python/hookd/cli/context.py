@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from hookd.durations import seconds
 from hookd.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from hookd.cli.output import Output
     from hookd.client import Client
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,7 @@ class Context:
 
 def duration(text: str, option: str) -> float:
     """Reads a duration: "30", "500ms", "1h30m"; gives seconds."""
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    if text and not _PART.sub("", text):
-        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    raise InvalidArgumentError.of(
-        option, f"must be a duration such as 30, 500ms or 1h30m, not {text!r}"
-    )
+    return seconds(float(text) if _NUMBER.fullmatch(text) else text, option)
 
 
 def json_value(text: str, argument: str) -> Any:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hookd.models import Event, HookConflict
+from hookd.models import Event, Failure, HookConflict
 from hookd.payload import Payload
 
 if TYPE_CHECKING:
@@ -24,11 +24,21 @@ if TYPE_CHECKING:
 _UNLIMITED_WIDTH = 100_000
 
 
+class Lines(tuple[str, ...]):
+    """Several texts for people, each on a line of its own."""
+
+    __slots__ = ()
+
+
 class Output:
-    """Prints results in the form that the user asked for."""
+    """Prints results in the form that the user asked for.
+
+    Attributes:
+        json: It is JSON, for programs.
+    """
 
     def __init__(self, *, json: bool) -> None:
-        self._json = json
+        self.json = json
         terminal = sys.stdout.isatty()
         self._console = Console(
             width=None if terminal else _UNLIMITED_WIDTH, highlight=False, soft_wrap=not terminal
@@ -36,7 +46,7 @@ class Output:
 
     def rows(self, columns: Sequence[str], items: Iterable[Any]) -> None:
         """Prints objects as the rows of a table, or as one JSON array."""
-        if self._json:
+        if self.json:
             self._write(list(items))
             return
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -48,31 +58,35 @@ class Output:
 
     def record(self, facts: Any) -> None:
         """Prints one object, a name and a value on each line, or as JSON."""
-        if self._json:
+        if self.json:
             self._write(facts)
             return
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold")
         table.add_column(overflow="fold")
         for name, value in _fields(facts).items():
-            if value is not None and value not in ("", {}):
-                table.add_row(name.replace("_", " "), Text(shown(value)))
+            if value is not None and value not in ("", {}, ()):
+                lines = value if isinstance(value, Lines) else (value,)
+                table.add_row(
+                    name.replace("_", " "), Text("\n".join(shown(line) for line in lines))
+                )
         self._console.print(table)
 
     def event(self, event: Event) -> None:
         """Prints an event on a line of its own, at once."""
-        if self._json:
+        if self.json:
             self._write(event)
         else:
+            event = for_people(event)
             facts = shown(dict(event.data)) if event.data else ""
-            line = f"{event.seq:>5}  {shown(event.time)}  {event.type:<14}  "
+            line = f"{event.seq:>5}  {shown(event.time)}  {event.type:<15}  "
             about = f"{event.correlation_id} " if event.correlation_id else ""
             self._console.print(Text(line + shown(about) + facts))
         sys.stdout.flush()
 
     def say(self, sentence: str, facts: Any) -> None:
         """Prints what was done, or the facts as JSON."""
-        if self._json:
+        if self.json:
             self._write(facts)
         else:
             self._console.print(Text(shown(sentence)))
@@ -92,6 +106,16 @@ def without_tokens(event: Event, project: str) -> Event:
     if isinstance(owner := data.get("conflict"), HookConflict):
         hashed = token_hash(project, owner.token)
         data["conflict"] = dataclasses.replace(owner, token=hashed)
+    return dataclasses.replace(event, data=data)
+
+
+def for_people(event: Event) -> Event:
+    """Gives an event with less in it: errors without their tracebacks, nothing that is empty."""
+    data = {
+        name: f"{value.type}: {value.message}" if isinstance(value, Failure) else value
+        for name, value in event.data.items()
+        if value not in ("", None)
+    }
     return dataclasses.replace(event, data=data)
 
 

@@ -1,11 +1,13 @@
 """The commands ``hookctl runs``."""
 
+import dataclasses
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from hookd.cli.context import Context, json_value
-from hookd.cli.output import without_tokens
+from hookd.cli.output import Lines, for_people, without_tokens
+from hookd.cli.waits import sentence, without_token
 from hookd.errors import InvalidArgumentError
 from hookd.requests import UNSET
 
@@ -39,14 +41,25 @@ async def list_runs(
 
 
 @app.command
-async def get(run_id: str, /, *, context: Hidden) -> None:
-    """Show a run.
+async def get(run_id: str, /, *, context: Hidden, show_tokens: ShowTokens = False) -> None:
+    """Show a run and, while it is active, what it waits for.
 
     Args:
         run_id: The run.
         context: The client and where to print.
+        show_tokens: Show tokens instead of their hashes.
     """
-    context.output.record(await context.client.get_run(run_id).info())
+    run = context.client.get_run(run_id)
+    info = await run.info()
+    waits = [] if info.status.ended else await run.waits()
+    if not show_tokens:
+        waits = [without_token(wait, context.client.project) for wait in waits]
+    facts = {field.name: getattr(info, field.name) for field in dataclasses.fields(info)}
+    if context.output.json:
+        facts["waits"] = waits
+    else:
+        facts["waits_for"] = Lines(sentence(wait) for wait in waits)
+    context.output.record(facts)
 
 
 @app.command
@@ -66,6 +79,8 @@ async def events(
         event if show_tokens else without_tokens(event, context.client.project)
         async for event in log
     ]
+    if not context.output.json:
+        found = [for_people(event) for event in found]
     context.output.rows(("seq", "time", "type", "correlation_id", "data"), found)
 
 

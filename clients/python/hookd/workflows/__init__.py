@@ -1,0 +1,1 @@
+"""Durable workflows: what users write them with, and what runs their code."""

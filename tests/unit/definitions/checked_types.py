@@ -1,0 +1,75 @@
+"""What must type-check, and what must not: read by mypy alone, never run.
+
+A line that must be refused says so with an `ignore`; one that is not needed
+any more is an error, too.
+"""
+
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, assert_type
+
+from hookd import Run, start
+from hookd.workflows.definition import RetryPolicy, Step, Workflow, step, workflow
+from hookd.workflows.errors import RetryableError
+
+
+@step
+async def charge(order: str, amount: int = 1, *, currency: str = "EUR") -> float:
+    return float(amount)
+
+
+@step
+def compute(number: int) -> list[int]:
+    return [number]
+
+
+@step(max_retries=5)
+async def retried(number: int) -> int:
+    return number
+
+
+@step(name="other", retry=RetryPolicy(max_retries=0, initial_interval="1m"))
+def retried_and_sync(number: int) -> str:
+    return str(number)
+
+
+@workflow
+async def pay(order: str) -> dict[str, float]:
+    assert_type(await charge(order), float)
+    assert_type(await compute(3), list[int])
+    assert_type(await retried(3), int)
+    assert_type(await retried_and_sync(3), str)
+    await assert_type(charge(order, 2, currency="USD"), Coroutine[Any, Any, float])
+    await charge(5)  # type: ignore[arg-type]
+    await charge()  # type: ignore[call-arg]
+    await compute("x")  # type: ignore[arg-type]
+    await retried_and_sync("x")  # type: ignore[arg-type]
+    return {"amount": await charge(order)}
+
+
+@workflow(name="pay-all", version="2")
+async def pay_all(orders: list[str]) -> int:
+    assert_type(await pay("a"), dict[str, float])
+    return len(orders)
+
+
+@workflow  # type: ignore[arg-type]
+def not_async(order: str) -> int:
+    return 1
+
+
+def kinds() -> None:
+    assert_type(charge.step_name, str)
+    assert_type(charge.retry, RetryPolicy)
+    one: Step[[int], list[int]] = compute
+    two: Workflow[[str], dict[str, float]] = pay
+    assert_type(two.workflow_name, str)
+    assert_type(one.is_async, bool)
+    RetryableError("later", retry_after=timedelta(minutes=1))
+    RetryableError("later", retry_after="1m")
+    RetryableError("later", retry_after=[])  # type: ignore[arg-type]
+
+
+async def outside() -> None:
+    assert_type(await start(pay, "42"), Run)
+    assert_type(await start("pay", "42", run_id="x"), Run)
