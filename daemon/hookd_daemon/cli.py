@@ -42,7 +42,7 @@ def _option(field: str, group: str, *, boolean: bool = False) -> Parameter:
     if info.default is not None and info.default_factory is None and not boolean:
         text += (
             f" Default: {info.default:g}."
-            if field == "drain_timeout"
+            if isinstance(info.default, float)
             else f" Default: {info.default}."
         )
     return Parameter(
@@ -74,6 +74,8 @@ def serve(
     max_streams: Annotated[str | None, _option("max_streams", "Limits")] = None,
     max_token_bytes: Annotated[str | None, _option("max_token_bytes", "Limits")] = None,
     drain_timeout: Annotated[str | None, _option("drain_timeout", "Limits")] = None,
+    worker_lease: Annotated[str | None, _option("worker_lease", "Workers")] = None,
+    fail_unserved_after: Annotated[str | None, _option("fail_unserved_after", "Workers")] = None,
     log_level: Annotated[str | None, _option("log_level", "Logs")] = None,
     log_format: Annotated[str | None, _option("log_format", "Logs")] = None,
     log_tokens: Annotated[bool | None, _option("log_tokens", "Logs", boolean=True)] = None,

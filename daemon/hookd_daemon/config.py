@@ -118,6 +118,21 @@ def _seconds(low: float, high: float) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _never_or_seconds(low: float, high: float) -> BeforeValidator:
+    def check(value: object) -> float | None:
+        if value is None or str(value).strip().lower() == "never":
+            return None
+        try:
+            seconds = parse_duration_ms(value) / 1000
+        except ValueError as error:
+            raise ValueError(f'{error}, or "never"') from None
+        if not low <= seconds <= high:
+            raise ValueError(f'must be from {low:g} to {high:g} seconds, or "never"')
+        return seconds
+
+    return BeforeValidator(check)
+
+
 def _listen(value: object) -> str:
     return str(parse_address(value))
 
@@ -220,6 +235,16 @@ class Settings(BaseModel):
         default=10.0,
         description="How long a stopping daemon waits for calls in flight: seconds, or a "
         "duration (0 to 1h).",
+    )
+    worker_lease: Annotated[float, _seconds(0.1, 3600)] = Field(
+        default=15.0,
+        description="How long a worker may be silent before its work is offered to others: "
+        "seconds, or a duration (100ms to 1h).",
+    )
+    fail_unserved_after: Annotated[float | None, _never_or_seconds(0.1, 36_500 * 86_400)] = Field(
+        default=None,
+        description="Fail a run when no worker has served its workflow, or a step that it waits "
+        'for, for so long: seconds, a duration, or "never". Default: never.',
     )
     log_level: Annotated[LogLevel, _choice(*get_args(LogLevel))] = Field(
         default="info", description="Least severe log level written: debug, info, warning, error."

@@ -7,11 +7,18 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
-from hookd.v1 import admin_service_pb2, hook_service_pb2, run_service_pb2, stream_service_pb2
+from hookd.v1 import (
+    admin_service_pb2,
+    hook_service_pb2,
+    run_service_pb2,
+    stream_service_pb2,
+    worker_service_pb2,
+)
 from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING
 
 from hookd_daemon import __version__, logs, ready
@@ -23,9 +30,15 @@ from hookd_daemon.api.hooks import HookService
 from hookd_daemon.api.runs import RunService
 from hookd_daemon.api.streams import StreamService
 from hookd_daemon.api.transport import GrpcServer
+from hookd_daemon.api.worker import WorkerService
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings, StartupError
 from hookd_daemon.core import keys
+from hookd_daemon.core.queues import STEP, WORKFLOW
+from hookd_daemon.dispatch.board import Board
+from hookd_daemon.dispatch.dispatcher import Dispatcher
+from hookd_daemon.dispatch.survey import Survey
+from hookd_daemon.dispatch.unserved import Unserved
 from hookd_daemon.http import HttpServer
 from hookd_daemon.store.rocks import RocksStore
 from hookd_daemon.store.rocks.directory import DataDirectoryError
@@ -43,15 +56,41 @@ SWITCH_INTERVAL_S = 0.0005
 GC_THRESHOLD = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A daemon that serves, for the program that it runs in.
+
+    Attributes:
+        grpc: the address of the gRPC API.
+        backend: the store and the time.
+        sweeper: fires timers.
+        dispatcher: hands work out.
+    """
+
+    grpc: str
+    backend: Backend
+    sweeper: Sweeper
+    dispatcher: Dispatcher
+
+
 class Daemon:
     """One daemon on one data directory.
 
     Args:
         settings: what the operator chose.
+        on_serving: told once when it serves.
+        clock: the time; the machine's if None.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_serving: Callable[[Serving], None] = lambda _serving: None,
+        clock: Clock | None = None,
+    ) -> None:
         self._settings = settings
+        self._on_serving = on_serving
+        self._clock = Clock() if clock is None else clock
         self._telemetry = Telemetry(settings)
         self._counting = Counting(self._telemetry.metrics)
         self._stop = asyncio.Event()
@@ -89,16 +128,17 @@ class Daemon:
             observe=self._counting.observe,
         )
         try:
-            backend = Backend(store, Clock(), settings, self._telemetry.tracing, metrics)
+            backend = Backend(store, self._clock, settings, self._telemetry.tracing, metrics)
             await self._count_runs(store)
-            self._observe(store)
+            dispatcher = Dispatcher(backend, settings.worker_lease)
+            self._observe(store, dispatcher.board)
             log.info(
                 "recovered",
                 tokens=store.recovered_tokens,
                 seconds=round(store.recovery_seconds, 3),
                 data_dir=str(settings.data_dir),
             )
-            return await self._serve(backend, store)
+            return await self._serve(backend, store, dispatcher)
         finally:
             store.close()
             await asyncio.to_thread(self._telemetry.shutdown)
@@ -113,25 +153,36 @@ class Daemon:
         runs[PENDING] = await count_all_runs(store, keys.runs_with_status(pending))
         runs[RUNNING] = await count_all_runs(store, keys.runs_with_status(running))
 
-    def _observe(self, store: RocksStore) -> None:
+    def _observe(self, store: RocksStore, board: Board) -> None:
         def active_runs() -> Iterable[tuple[str, int]]:
             return self._counting.runs.items()
+
+        def leases() -> Iterable[tuple[str, int]]:
+            counts = board.holding.counts
+            return (("turn", counts[WORKFLOW]), ("step", counts[STEP]))
 
         self._telemetry.metrics.observe(
             active_tokens=store.index.projects,
             index_bytes=store.index.memory_bytes,
             store_bytes=store.disk_bytes,
             active_runs=active_runs,
+            workers=lambda: len(board.sessions),
+            leases=leases,
         )
 
-    async def _serve(self, backend: Backend, store: RocksStore) -> int:
+    async def _serve(self, backend: Backend, store: RocksStore, dispatcher: Dispatcher) -> int:
         settings, telemetry = self._settings, self._telemetry
+        survey = Survey(dispatcher.board, backend)
         gate = Gate(telemetry.metrics, settings.max_calls_in_flight, settings.max_streams)
         grpc_server = GrpcServer(
             [
-                (service(run_service_pb2, "RunService"), RunService(backend)),
+                (service(run_service_pb2, "RunService"), RunService(backend, survey)),
                 (service(hook_service_pb2, "HookService"), HookService(backend)),
                 (service(stream_service_pb2, "StreamService"), StreamService(backend)),
+                (
+                    service(worker_service_pb2, "WorkerService"),
+                    WorkerService(backend, dispatcher, survey),
+                ),
                 (
                     service(admin_service_pb2, "AdminService"),
                     AdminService(backend, store, self._counting),
@@ -148,7 +199,14 @@ class Daemon:
                 settings.http_address, metrics=telemetry.prometheus, not_ready=self._not_ready
             )
             http_address = str(await http_server.start())
-        sweeper = asyncio.create_task(Sweeper(backend).run(), name="hookd-sweeper")
+        sweeper = Sweeper(backend)
+        tasks = [
+            asyncio.create_task(sweeper.run(), name="hookd-sweeper"),
+            asyncio.create_task(dispatcher.run(), name="hookd-dispatcher"),
+        ]
+        if settings.fail_unserved_after is not None:
+            unserved = Unserved(dispatcher.board, backend, settings.fail_unserved_after)
+            tasks.append(asyncio.create_task(unserved.run(), name="hookd-unserved"))
         try:
             grpc_address = str(await grpc_server.start(settings.listen_address))
         except RuntimeError as error:
@@ -157,10 +215,7 @@ class Daemon:
                 f"cannot listen on {settings.listen}: {why} (see --listen)"
             ) from error
         self._serving = True
-        # What is there now stays for good; no collection has to look at it.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD)
+        self._on_serving(Serving(grpc_address, backend, sweeper, dispatcher))
         log.info("serving", grpc=grpc_address, http=http_address, version=__version__)
         ready.announce(settings, grpc=grpc_address, http=http_address)
         await self._stop.wait()
@@ -169,7 +224,7 @@ class Daemon:
         await grpc_server.not_serving()
         store.end_waits()
         await grpc_server.stop(0 if self._broken else settings.drain_timeout)
-        await sweeper
+        await asyncio.gather(*tasks)
         if http_server is not None:
             await http_server.stop()
         ready.retract(settings)
@@ -197,8 +252,15 @@ def service(module: Any, name: str) -> ServiceDescriptor:
     return found
 
 
+def _settle(_serving: Serving) -> None:
+    """What is there now stays for good; no collection has to look at it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+
+
 async def _run(settings: Settings) -> int:
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, on_serving=_settle)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from hookd_daemon.api.backend import Backend, note_fired
-from hookd_daemon.core import topics
+from hookd_daemon.core import keys, topics
 from hookd_daemon.core.firing import collect_garbage, fire_timer
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.timers import next_timers, set_timer
@@ -17,11 +17,11 @@ from hookd_daemon.store.tx import Tx
 log = get_logger(__name__)
 
 #: How many timers are fired, and how many records removed, in one commit.
-TIMERS_AT_ONCE = 64
+TIMERS_AT_ONCE = 256
 RECORDS_AT_ONCE = 256
-#: A sweep begins so long before the end of the one before: timers of calls
-#: that were under way then are not missed.
-OVERLAP_MS = 10_000
+#: Nothing sets a timer before the time of its call, and no call takes this long
+#: from reading the clock to its commit: older timers need not be looked for.
+OVERLAP_MS = 1_000
 #: A timer that cannot be fired is tried again after so long.
 POSTPONE_MS = 60_000
 
@@ -37,32 +37,49 @@ class Sweeper:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._swept_ms = 0
+        # Behind this key are all timers that have not fired.
+        self._after = b""
+        self._news = backend.store.subscribe(topics.TIMERS)
+        self._sweeping = asyncio.Lock()
 
     async def run(self) -> None:
         """Sweeps until the store closes."""
-        store = self._backend.store
         try:
-            with store.subscribe(topics.TIMERS) as news:
+            with self._news:
                 while True:
-                    wait_s = await self._sweep()
+                    async with self._sweeping:
+                        wait_s = await self._sweep()
                     if wait_s != 0:
-                        await news.wait(wait_s)
+                        await self._news.wait(wait_s)
         except StoreUnavailableError:
             return
+
+    async def catch_up(self) -> None:
+        """Does all that is due now; to be called when the clock was moved on.
+
+        The task that ``run`` is in sleeps by the time that really passes.
+
+        Raises:
+            StoreUnavailableError: the store is closed.
+        """
+        async with self._sweeping:
+            while await self._sweep() == 0:
+                pass
+        self._news.nudge()
 
     async def _sweep(self) -> float | None:
         """Does a part of what is due; returns how long nothing will be, in seconds."""
         store, clock = self._backend.store, self._backend.clock
         now = clock.now_ms()
-        due, next_ms = await store.transact(next_timers, self._swept_ms, now, TIMERS_AT_ONCE)
+        due, next_ms = await store.transact(next_timers, self._after, now, TIMERS_AT_ONCE)
         if due:
             await self._fire(due)
+            self._after = due[-1][0]
         more_garbage = await store.transact(collect_garbage, RECORDS_AT_ONCE)
         if len(due) == TIMERS_AT_ONCE or more_garbage:
             await asyncio.sleep(0)
             return 0
-        self._swept_ms = max(now - OVERLAP_MS, 0)
+        self._after = keys.timer(max(now - OVERLAP_MS, 0), 0)
         if next_ms is None:
             return None
         return max(next_ms - clock.now_ms(), 0) / 1000

@@ -160,7 +160,7 @@ class Work:
 
     async def sweep(self) -> int:
         """Fires the timers that are due; returns how many."""
-        due, _ = await self.store.transact(next_timers, 0, self.now, 10_000)
+        due, _ = await self.store.transact(next_timers, b"", self.now, 10_000)
         for key, timer in due:
             await self.store.transact(fire_timer, self.moment, key, timer)
         return len(due)

@@ -45,5 +45,11 @@ class Counting:
                     metrics.runs_started += times
                 case "runs_ended":
                     metrics.runs_ended[which] += times
+                case "turns":
+                    metrics.turns += times
+                case "steps":
+                    metrics.steps[which] += times
+                case "timers_fired":
+                    metrics.timers_fired += times
                 case "runs" if which in self.runs:
                     self.runs[which] += times

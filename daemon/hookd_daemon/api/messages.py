@@ -29,6 +29,7 @@ def run_message(view: RunView, *, brief: bool = False) -> Run:
         last_seq=record.last_seq,
         external=record.external,
         attributes=record.attributes,
+        parent_run_id=record.parent_run_id,
     )
     set_time(message.created_at, record.created_ms)
     set_time(message.started_at, record.started_ms)

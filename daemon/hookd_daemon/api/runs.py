@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from hookd.v1 import run_service_pb2 as pb
-from hookd.v1.common_pb2 import Failure, Payload
+from hookd.v1.common_pb2 import WAIT_KIND_STEP, WAIT_KIND_TURN, Failure, Payload, Wait
 
 from hookd_daemon.api import messages, paging, validate
 from hookd_daemon.api.backend import Backend, Patience, random_text
@@ -20,6 +20,8 @@ from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.reading import RunFilter, RunView, view_run
 from hookd_daemon.core.runs import RunState
 from hookd_daemon.core.starting import DELIVER, FAIL, Started, StartSpec, start_run
+from hookd_daemon.core.waiting import get_run_with_waits
+from hookd_daemon.dispatch.survey import Survey
 from hookd_daemon.errors import HookConflictError, InvalidArgumentError, RunNotFoundError
 from hookd_daemon.logs import get_logger
 from hookd_daemon.store.tx import Tx
@@ -31,10 +33,16 @@ EVENTS_AT_ONCE = 256
 
 
 class RunService:
-    """Answers the calls of ``hookd.v1.RunService``."""
+    """Answers the calls of ``hookd.v1.RunService``.
 
-    def __init__(self, backend: Backend) -> None:
+    Args:
+        backend: what all handlers share.
+        survey: knows which workers are there.
+    """
+
+    def __init__(self, backend: Backend, survey: Survey) -> None:
         self._backend = backend
+        self._survey = survey
 
     async def start_run(
         self, request: pb.StartRunRequest, call: CallContext
@@ -67,8 +75,24 @@ class RunService:
 
     async def get_run(self, request: pb.GetRunRequest, call: CallContext) -> pb.GetRunResponse:
         """Reads a run."""
-        view = await self._read(call, request.project, request.run_id)
-        return pb.GetRunResponse(run=messages.run_message(view))
+        if not request.with_waits:
+            view = await self._read(call, request.project, request.run_id)
+            return pb.GetRunResponse(run=messages.run_message(view))
+        project = validate.project(request.project)
+        validate.identifier("run_id", request.run_id)
+        view, waits = await self._backend.run(get_run_with_waits, None, project, request.run_id)
+        for wait in waits:
+            self._add_workers(project, request.run_id, wait)
+        return pb.GetRunResponse(run=messages.run_message(view), waits=waits)
+
+    def _add_workers(self, project: str, run_id: str, wait: Wait) -> None:
+        """Adds what only those know who hand out work."""
+        survey = self._survey
+        if wait.kind == WAIT_KIND_TURN:
+            wait.unserved = not survey.serves_workflow(project, wait.name)
+        elif wait.kind == WAIT_KIND_STEP:
+            wait.unserved = not survey.serves_step(project, wait.name)
+            wait.attempt = survey.attempt(project, run_id, wait.correlation_id)
 
     async def _read(self, call: CallContext, project: str, run_id: str) -> RunView:
         project = validate.project(project)
@@ -126,10 +150,7 @@ class RunService:
         """Ends a run with an error."""
         project = validate.project(request.project)
         validate.identifier("run_id", request.run_id)
-        failure = request.failure
-        validate.text("failure.type", failure.type, 256)
-        validate.text("failure.message", failure.message, 64 * 1024)
-        validate.payload("failure.details", failure.details)
+        failure = validate.failure("failure", request.failure)
         view, already = await self._backend.run(
             _fail, call.metadata, project, request.run_id, failure
         )
@@ -212,7 +233,7 @@ def _start_spec(request: pb.StartRunRequest, max_token_bytes: int) -> StartSpec:
         validate.identifier("run_id", request.run_id)
     validate.text("workflow", request.workflow, validate.MAX_WORKFLOW_BYTES, least=1)
     validate.payload("input", request.input)
-    _check_attributes(request.attributes)
+    validate.attributes("attributes", request.attributes)
     policy = request.on_conflict or FAIL
     if policy not in pb.ConflictPolicy.values():
         raise InvalidArgumentError("on_conflict", f"{policy} is not a conflict policy")
@@ -261,13 +282,6 @@ def _claims(request: pb.StartRunRequest, max_token_bytes: int) -> Sequence[HookS
     if len({claim.hook_id for claim in claims}) < len(claims):
         raise InvalidArgumentError("claims", "two claims have the same hook_id")
     return claims
-
-
-def _check_attributes(attributes: Mapping[str, str]) -> None:
-    validate.count("attributes", len(attributes), validate.MAX_ATTRIBUTES)
-    for name, value in attributes.items():
-        validate.text("attributes", name, validate.MAX_ATTRIBUTE_NAME_BYTES, least=1)
-        validate.text("attributes", value, validate.MAX_ATTRIBUTE_VALUE_BYTES)
 
 
 def _start_digest(request: pb.StartRunRequest) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from hookd.v1.common_pb2 import RUN_STATUS_UNSPECIFIED, Payload, RunStatus
+from hookd.v1.common_pb2 import RUN_STATUS_UNSPECIFIED, Failure, Payload, RunStatus
 
 from hookd_daemon.errors import InvalidArgumentError
 
@@ -18,6 +19,8 @@ MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 MAX_METADATA_BYTES = 64 * 1024
 MAX_CONTENT_TYPE_BYTES = 256
 MAX_TEXT_BYTES = 4096
+MAX_FAILURE_TYPE_BYTES = 256
+MAX_FAILURE_MESSAGE_BYTES = 64 * 1024
 MAX_BATCH = 1024
 MAX_CLAIMS = 64
 MAX_ATTRIBUTES = 64
@@ -82,6 +85,22 @@ def payload(field: str, value: Payload, limit: int = MAX_PAYLOAD_BYTES) -> Paylo
     if value.content_type:
         text(f"{field}.content_type", value.content_type, MAX_CONTENT_TYPE_BYTES)
     return value
+
+
+def failure(field: str, value: Failure) -> Failure:
+    """An error of limited size."""
+    text(f"{field}.type", value.type, MAX_FAILURE_TYPE_BYTES)
+    text(f"{field}.message", value.message, MAX_FAILURE_MESSAGE_BYTES)
+    payload(f"{field}.details", value.details)
+    return value
+
+
+def attributes(field: str, value: Mapping[str, str]) -> None:
+    """Attributes of a run: so many, with names and values of limited size."""
+    count(field, len(value), MAX_ATTRIBUTES)
+    for name, content in value.items():
+        text(field, name, MAX_ATTRIBUTE_NAME_BYTES, least=1)
+        text(field, content, MAX_ATTRIBUTE_VALUE_BYTES)
 
 
 def duration_ms(field: str, value: Duration, low: int, high: int) -> int:

@@ -21,14 +21,14 @@ def set_timer(tx: Tx, due_ms: int, timer: TimerRecord) -> int:
 
 
 async def next_timers(
-    tx: Tx, since_ms: int, until_ms: int, limit: int
+    tx: Tx, after: bytes, until_ms: int, limit: int
 ) -> tuple[list[tuple[bytes, TimerRecord]], int | None]:
     """Reads the timers that are due.
 
     Args:
         tx: the transaction.
-        since_ms: no timer is due before this: the search begins here, behind
-            the remains of the timers that are done.
+        after: the key behind which the search begins, and so behind the
+            remains of the timers that are done; empty for the very beginning.
         until_ms: the time now.
         limit: how many at most.
 
@@ -36,7 +36,8 @@ async def next_timers(
         The timers with their keys, and the time of the first that is not due
         yet, None when there is none or ``limit`` was reached.
     """
-    pairs = await tx.scan(keys.TIMER + keys.number(since_ms), end_of(keys.TIMER), limit)
+    start = after + b"\0" if after else keys.TIMER
+    pairs = await tx.scan(start, end_of(keys.TIMER), limit)
     due = [
         (key, TimerRecord.FromString(value)) for key, value in pairs if keys.due_of(key) <= until_ms
     ]

@@ -107,7 +107,7 @@ class Subscription(Protocol):
     """Tells of commits that named one of some topics, from its beginning on."""
 
     async def wait(self, timeout: float | None) -> bool:
-        """Waits for the next such commit.
+        """Waits for the next such commit, or a nudge.
 
         Args:
             timeout: seconds; None for no limit.
@@ -118,6 +118,18 @@ class Subscription(Protocol):
         Raises:
             StoreUnavailableError: the store is closing.
         """
+
+    def nudge(self) -> None:
+        """Ends the wait, or the next one if nobody waits, as a commit would."""
+
+    def named(self) -> list[Topic]:
+        """The topics that commits have named since this was asked, each once."""
+
+    def listen(self, topic: Topic) -> None:
+        """Listens to one more topic from now on."""
+
+    def ignore(self, topic: Topic) -> None:
+        """Listens to a topic no more."""
 
     def __enter__(self) -> Subscription: ...
 

@@ -8,6 +8,7 @@ instruments read it when a reader collects. OpenTelemetry names; in Prometheus
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -26,10 +27,13 @@ RELEASE_CAUSES: Final = (
 )
 END_STATUSES: Final = ("completed", "failed", "cancelled")
 REJECTIONS: Final = ("calls", "streams", "draining")
+STEP_OUTCOMES: Final = ("started", "completed", "failed", "retried", "lost")
 
 _Read = Callable[[], int]
 _ReadEach = Callable[[], Iterable[tuple[str, int]]]
 _Callback = Callable[[CallbackOptions], Iterable[Observation]]
+#: Name, unit, description and how to read it.
+_Counter = tuple[str, str, str, _Callback]
 
 
 class Metrics:
@@ -45,6 +49,9 @@ class Metrics:
         resume_duplicates: Payloads answered as already accepted.
         runs_started: Runs started.
         runs_ended: Runs ended, by status (`END_STATUSES`).
+        turns: Turns completed by workers.
+        steps: Attempts at steps, by what happened (`STEP_OUTCOMES`).
+        timers_fired: Timers of workflows that fired.
         rejected: Calls refused because of a limit: ``calls`` in flight,
             ``streams`` open, or ``draining``.
         calls_in_flight: Unary calls being answered now.
@@ -70,7 +77,10 @@ class Metrics:
         "resumes",
         "runs_ended",
         "runs_started",
+        "steps",
         "streams_open",
+        "timers_fired",
+        "turns",
     )
 
     def __init__(self, meter: Meter) -> None:
@@ -81,6 +91,9 @@ class Metrics:
         self.resume_duplicates = 0
         self.runs_started = 0
         self.runs_ended = dict.fromkeys(END_STATUSES, 0)
+        self.turns = 0
+        self.steps = dict.fromkeys(STEP_OUTCOMES, 0)
+        self.timers_fired = 0
         self.rejected = dict.fromkeys(REJECTIONS, 0)
         self.calls_in_flight = 0
         self.streams_open = 0
@@ -107,6 +120,8 @@ class Metrics:
         index_bytes: _Read | None = None,
         store_bytes: _Read | None = None,
         active_runs: _ReadEach | None = None,
+        workers: _Read | None = None,
+        leases: _ReadEach | None = None,
     ) -> None:
         """Registers how to read the gauges; each at most once.
 
@@ -120,6 +135,8 @@ class Metrics:
             index_bytes: Memory of the token index.
             store_bytes: Size of the store on disk.
             active_runs: Runs that have not ended, by status.
+            workers: Workers that are connected.
+            leases: Turns and steps that workers are at, by kind.
         """
         gauge = self._meter.create_observable_gauge
         if active_tokens is not None:
@@ -150,9 +167,23 @@ class Metrics:
                 unit="{run}",
                 description="Runs that have not ended.",
             )
+        if workers is not None:
+            gauge(
+                "hookd.workers.connected",
+                [_one(workers)],
+                unit="{worker}",
+                description="Workers that are connected.",
+            )
+        if leases is not None:
+            gauge(
+                "hookd.leases.active",
+                [_each(leases, "kind")],
+                unit="{lease}",
+                description="Turns and steps that workers are at.",
+            )
 
     def _observe_counters(self) -> None:
-        counters: tuple[tuple[str, str, str, _Callback], ...] = (
+        counters: tuple[_Counter, ...] = (
             ("hookd.claims", "{claim}", "Claims that created a hook.", _one(lambda: self.claims)),
             ("hookd.conflicts", "{claim}", "Claims that lost.", _one(lambda: self.conflicts)),
             ("hookd.releases", "{claim}", "Claims that ended.", _each_of(self.releases, "cause")),
@@ -165,6 +196,14 @@ class Metrics:
             ),
             ("hookd.runs.started", "{run}", "Runs started.", _one(lambda: self.runs_started)),
             ("hookd.runs.ended", "{run}", "Runs ended.", _each_of(self.runs_ended, "status")),
+            ("hookd.turns", "{turn}", "Turns completed.", _one(lambda: self.turns)),
+            *_step_counters(self.steps),
+            (
+                "hookd.timers.fired",
+                "{timer}",
+                "Timers of workflows that fired.",
+                _one(lambda: self.timers_fired),
+            ),
             (
                 "hookd.calls.rejected",
                 "{call}",
@@ -201,3 +240,23 @@ def _each(read: _ReadEach, label: str) -> _Callback:
 def _each_of(counts: Mapping[str, int], label: str) -> _Callback:
     # The keys are fixed from the start, so reading needs no lock.
     return _each(counts.items, label)
+
+
+def _step_counters(steps: Mapping[str, int]) -> list[_Counter]:
+    """The counters of what happens to steps, one for each."""
+    descriptions = {
+        "started": "Attempts at steps that workers began.",
+        "completed": "Steps that completed.",
+        "failed": "Steps that failed for good.",
+        "retried": "Attempts that failed and are followed by another.",
+        "lost": "Attempts whose worker was lost.",
+    }
+    return [
+        (
+            f"hookd.steps.{which}",
+            "{step}",
+            descriptions[which],
+            _one(partial(steps.__getitem__, which)),
+        )
+        for which in STEP_OUTCOMES
+    ]

@@ -24,6 +24,7 @@ def test_defaults() -> None:
     assert (settings.max_calls_in_flight, settings.max_streams) == (1024, 20_000)
     assert settings.max_token_bytes == 512
     assert settings.drain_timeout == 10.0
+    assert (settings.worker_lease, settings.fail_unserved_after) == (15.0, None)
     assert (settings.log_level, settings.log_tokens, settings.insecure) == ("info", False, False)
     assert settings.ready_fd is None
     assert settings.ready_file is None
@@ -96,6 +97,10 @@ def test_retention_per_project(tmp_path: Path) -> None:
         ({"max_calls_in_flight": "-1"}, "--max-calls-in-flight: must be a whole number"),
         ({"drain_timeout": "2h"}, "--drain-timeout: must be from 0 to 3600 seconds, not '2h'"),
         ({"drain_timeout": "-1"}, "--drain-timeout: must be a duration"),
+        ({"worker_lease": "99ms"}, "--worker-lease: must be from 0.1 to 3600 seconds"),
+        ({"worker_lease": "never"}, "--worker-lease: must be a duration"),
+        ({"fail_unserved_after": "soon"}, "or a number of seconds, or \"never\", not 'soon'"),
+        ({"fail_unserved_after": "0"}, "--fail-unserved-after: must be from 0.1 to"),
         ({"retention": "forever"}, 'or "keep", or "drop", not \'forever\''),
         ({"retention": "36501d"}, "--retention: must be at most 36500d"),
         ({"retention": "-7d"}, "--retention: must be a duration"),
@@ -170,6 +175,14 @@ def test_an_address_that_others_reach_needs_insecure(address: str) -> None:
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.8.9.1:0", "[::1]:0", "localhost:0"])
 def test_loopback_needs_no_insecure(address: str) -> None:
     assert load({"listen": address}, {}).listen == address
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("never", None), ("Never ", None), ("500ms", 0.5), ("7d", 604_800.0)]
+)
+def test_unserved_work_fails_after_a_time_or_never(text: str, seconds: float | None) -> None:
+    assert load({"fail_unserved_after": text}, {}).fail_unserved_after == seconds
+    assert load({}, {"HOOKD_FAIL_UNSERVED_AFTER": text}).fail_unserved_after == seconds
 
 
 def test_describe_is_json_of_what_is_in_force(tmp_path: Path) -> None:

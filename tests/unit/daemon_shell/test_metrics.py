@@ -6,7 +6,12 @@ from collections.abc import Iterator
 import pytest
 from hookd_daemon.config import Settings
 from hookd_daemon.telemetry import Telemetry
-from hookd_daemon.telemetry.metrics import END_STATUSES, REJECTIONS, RELEASE_CAUSES
+from hookd_daemon.telemetry.metrics import (
+    END_STATUSES,
+    REJECTIONS,
+    RELEASE_CAUSES,
+    STEP_OUTCOMES,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 METHOD = "/hookd.v1.HookService/CreateHook"
@@ -38,7 +43,9 @@ def scrape(telemetry: Telemetry) -> Samples:
 
 def test_every_counter_is_there_from_the_start(telemetry: Telemetry) -> None:
     samples = scrape(telemetry)
-    for name in ("claims", "conflicts", "resumes", "resume_duplicates", "runs_started"):
+    names = ["claims", "conflicts", "resumes", "resume_duplicates", "runs_started"]
+    names += ["turns", "timers_fired", *[f"steps_{which}" for which in STEP_OUTCOMES]]
+    for name in names:
         assert samples[f"hookd_{name}_total", ()] == 0
     for cause in RELEASE_CAUSES:
         assert samples["hookd_releases_total", (("cause", cause),)] == 0
@@ -79,6 +86,8 @@ def test_gauges_ask_when_they_are_read(telemetry: Telemetry) -> None:
         index_bytes=lambda: 1024,
         store_bytes=lambda: 2048,
         active_runs=lambda: [("pending", 1), ("running", 2)],
+        workers=lambda: 5,
+        leases=lambda: [("turn", 6), ("step", 7)],
     )
     samples = scrape(telemetry)
     assert samples["hookd_tokens_active", (("hookd_project", "default"),)] == 3
@@ -86,6 +95,8 @@ def test_gauges_ask_when_they_are_read(telemetry: Telemetry) -> None:
     assert samples["hookd_index_size_bytes", ()] == 1024
     assert samples["hookd_store_size_bytes", ()] == 2048
     assert samples["hookd_runs_active", (("status", "running"),)] == 2
+    assert samples["hookd_workers_connected", ()] == 5
+    assert samples["hookd_leases_active", (("kind", "step"),)] == 7
     del tokens["default"]
     assert ("hookd_tokens_active", (("hookd_project", "default"),)) not in scrape(telemetry)
 

@@ -1,0 +1,1 @@
+"""Handing out work, as a worker that is written by hand sees it."""

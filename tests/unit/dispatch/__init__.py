@@ -1,0 +1,1 @@
+"""The matching of work with workers, in memory."""
