@@ -1,8 +1,9 @@
 """The functions that need no client in hand: they use one made from the environment.
 
 There is one client for each event loop, made by the first call there from
-``HOOKD_ADDRESS``, ``HOOKD_PROJECT`` and ``HOOKD_API_KEY``. Workflow code has
-none: there ``start`` starts a child of the run, and the others are refused.
+``HOOKD_ADDRESS``, ``HOOKD_PROJECT`` and ``HOOKD_API_KEY``. A step has that of
+its worker. Workflow code has none: there ``start`` starts a child of the run,
+and the others are refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from hookd.errors import InvalidArgumentError
 from hookd.requests import UNSET
 from hookd.workflows.children import start_child
 from hookd.workflows.context import current_or_none, refuse_inside
+from hookd.workflows.step_context import current_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +31,7 @@ _clients: dict[asyncio.AbstractEventLoop, Client] = {}
 
 
 def ambient_client() -> Client:
-    """Gives the ambient client of the running event loop.
+    """Gives the ambient client of the running event loop; in a step, its worker's.
 
     Close it with ``await ambient_client().close()`` before the loop ends, if
     that matters; the next call makes a new one.
@@ -39,12 +41,20 @@ def ambient_client() -> Client:
     """
     refuse_inside("ambient_client()")
     loop = asyncio.get_running_loop()
+    step = current_step.get()
+    if step is not None and loop is step.loop:
+        return step.run.client
     client = _clients.get(loop)
     if client is None or client.closed:
         # A client keeps its loop alive: so a weak dictionary would never let go.
         for ended in [other for other in _clients if other.is_closed()]:
             del _clients[ended]
-        client = _clients[loop] = connect()
+        if step is None:
+            client = connect()
+        else:
+            # A loop of the step's own, in its thread.
+            client = connect(step.run.client.address, project=step.run.project)
+        _clients[loop] = client
     return client
 
 

@@ -69,7 +69,7 @@ def duration(value: Seconds, field: str) -> duration_pb2.Duration:
 
 
 def _from_text(text: str, field: str) -> float:
-    found = _TEXT.fullmatch(text.strip())
+    found = _TEXT.fullmatch(text.strip().lower())
     parts = {} if found is None else found.groupdict()
     given = [float(number) * _UNITS[unit] for unit, number in parts.items() if number is not None]
     if not given:

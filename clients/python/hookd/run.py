@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from datetime import datetime
 
+    from hookd.client import Client
     from hookd.models import Chunk, Event, HookInfo, RunInfo, StartInfo, StreamInfo, WaitInfo
     from hookd.transport import Transport
     from hookd.workflows.values import CallSignature
@@ -63,6 +64,13 @@ class Run:
     def run_id(self) -> str:
         """The run's id."""
         return self._run_id
+
+    @property
+    def client(self) -> Client:
+        """The client that the handle is of."""
+        from hookd.client import Client  # noqa: PLC0415 - clients give handles of runs
+
+        return Client(self._transport)
 
     @property
     def project(self) -> str:

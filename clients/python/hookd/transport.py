@@ -34,6 +34,7 @@ from hookd.v1.run_service_pb2_grpc import RunServiceStub
 from hookd.v1.stream_service_pb2_grpc import StreamServiceStub
 from hookd.v1.worker_service_pb2_grpc import WorkerServiceStub
 from hookd.validate import name
+from hookd.workflows.context import refuse_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -99,9 +100,16 @@ class Transport:
     def _channel(self) -> aio.Channel:
         if self._closed:
             raise ClientClosedError("The client is closed")
+        refuse_inside("a call of a client")
         if self._credentials is None:
             return aio.insecure_channel(self.address, options=_OPTIONS)
         return aio.secure_channel(self.address, self._credentials, options=_OPTIONS)
+
+    def blocking_channel(self) -> grpc.Channel:
+        """Gives a connection of its own, for a thread; to be closed by the caller."""
+        if self._credentials is None:
+            return grpc.insecure_channel(self.address, options=_OPTIONS)
+        return grpc.secure_channel(self.address, self._credentials, options=_OPTIONS)
 
     @cached_property
     def runs(self) -> RunServiceAsyncStub:
@@ -177,6 +185,7 @@ class Transport:
         Raises:
             HookdError: What the daemon said, or what the last attempt met.
         """
+        refuse_inside("a call of a client")
         allowed = self.timeout if timeout is None else timeout
         deadline = time.monotonic() + allowed
         backoff: Backoff | None = None

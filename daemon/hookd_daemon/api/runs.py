@@ -75,15 +75,17 @@ class RunService:
 
     async def get_run(self, request: pb.GetRunRequest, call: CallContext) -> pb.GetRunResponse:
         """Reads a run."""
+        waits: list[Wait] = []
         if not request.with_waits:
             view = await self._read(call, request.project, request.run_id)
-            return pb.GetRunResponse(run=messages.run_message(view))
-        project = validate.project(request.project)
-        validate.identifier("run_id", request.run_id)
-        view, waits = await self._backend.run(get_run_with_waits, None, project, request.run_id)
-        for wait in waits:
-            self._add_workers(project, request.run_id, wait)
-        return pb.GetRunResponse(run=messages.run_message(view), waits=waits)
+        else:
+            project = validate.project(request.project)
+            validate.identifier("run_id", request.run_id)
+            view, waits = await self._backend.run(get_run_with_waits, None, project, request.run_id)
+            for wait in waits:
+                self._add_workers(project, request.run_id, wait)
+        seed = view.run.record.seed if request.with_seed else b""
+        return pb.GetRunResponse(run=messages.run_message(view), waits=waits, seed=seed)
 
     def _add_workers(self, project: str, run_id: str, wait: Wait) -> None:
         """Adds what only those know who hand out work."""

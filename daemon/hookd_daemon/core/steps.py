@@ -328,6 +328,8 @@ async def complete_step(tx: Tx, moment: Moment, project: str, spec: StepSpec) ->
             f"attempt {spec.attempt} at the step {spec.step_id} is over; "
             f"attempt {step.attempt} has begun",
         )
+    if step.state == STEP_STATE_ENDED:
+        raise StaleTurnError(spec.run_id, f"the step {spec.step_id} has failed: it lost too often")
     step.reported = spec.attempt
     if spec.hand_back:
         # The next lease must not wait for the worker that gave it back.

@@ -114,7 +114,9 @@ async def complete_turn(tx: Tx, moment: Moment, project: str, spec: TurnSpec) ->
         # An end is the last event: it stands there also when the run has saved itself.
         record.command_seq = record.last_seq
     tx.tally("turns")
-    outcome = TurnOutcome(run, [], _goes_on(run, spec), conflicts=applied.conflicts)
+    outcome = TurnOutcome(
+        run, [], _goes_on(run, spec, lost=bool(applied.conflicts)), conflicts=applied.conflicts
+    )
     outcome.steps = _take(run, moment, spec, applied)
     if run.active:
         if outcome.goes_on:
@@ -126,16 +128,16 @@ async def complete_turn(tx: Tx, moment: Moment, project: str, spec: TurnSpec) ->
     return outcome
 
 
-def _goes_on(run: RunState, spec: TurnSpec) -> bool:
-    """Whether there is something new for the code, and nobody has to tell it later."""
-    return run.active and (run.record.wake_seq > spec.seen_seq or spec.awaits_claims)
+def _goes_on(run: RunState, spec: TurnSpec, *, lost: bool) -> bool:
+    """Whether there is something new for the code, such as a claim that was lost."""
+    return run.active and (lost or run.record.wake_seq > spec.seen_seq or spec.awaits_claims)
 
 
 async def _repeated(run: RunState, spec: TurnSpec) -> TurnOutcome:
     """The first answer again; what has come since is in it, too."""
     events = await read_log(run, run.record.seen_seq)
     # The steps that were leased with the first answer are not in this one: the
-    # worker does not know of them, their leases lapse, and they are offered again.
+    # worker does not know of them, and they are offered again.
     return TurnOutcome(run, events, run.active and bool(run.record.queued), repeated=True)
 
 

@@ -74,6 +74,13 @@ class Board:
         """The session of a worker; None when it is not connected."""
         return self.sessions.get((project, worker_id))
 
+    def heard(self, project: str, worker_id: str) -> Session | None:
+        """The same, for a worker that has just said something."""
+        session = self.session(project, worker_id)
+        if session is not None:
+            session.hear()
+        return session
+
     def join(self, session: Session) -> None:
         """A worker is there, perhaps again: then it keeps what it has."""
         key = (session.offer.project, session.worker_id)
@@ -183,7 +190,9 @@ class Board:
             self._wait(queue, Work(entry), first=again)
 
     def put_back(self, work: Work) -> None:
-        """Offers work again, before all others of its queue."""
+        """Offers work again, before all others of its queue; nothing that is gone."""
+        if work.state is State.GONE:
+            return
         session = self._remove(work)
         self.arrived(work.entry, again=True)
         if session is not None:
@@ -191,15 +200,13 @@ class Board:
 
     def finish(self, work: Work) -> None:
         """Forgets work: it is done, or there is nothing to do."""
-        session = self._remove(work)
+        session = None if work.state is State.GONE else self._remove(work)
         if session is not None:
             self.fill(session, work.entry.kind)
 
     def _remove(self, work: Work) -> Session | None:
         """Removes work from wherever it is; returns the session that has more room now."""
         state, session = work.state, work.session
-        if state is State.GONE:
-            return None
         work.silence()
         self.holding.end(work)
         work.state = State.GONE

@@ -56,7 +56,7 @@ class Dispatcher:
         self._backend = backend
         self._news = backend.store.subscribe()
         self.board = Board(self._news, self._begin_leasing)
-        self.leases = Leases(self.board, lease_s, self._lapsed_step)
+        self.leases = Leases(self.board, lease_s, self._lapsed_step, self._end)
         self._lapsed: deque[Work] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,9 +102,18 @@ class Dispatcher:
                 self.board.close()
                 raise
             finally:
-                for work in self.board.leave(session):
-                    self.leases.shorten(work)
-                log.info("worker gone", **worker_of(session), replaced=session.replaced)
+                self._part(session)
+                log.info("worker gone", **worker_of(session), ended=session.over)
+
+    def _part(self, session: Session) -> None:
+        for work in self.board.leave(session):
+            self.leases.shorten(work)
+
+    def _end(self, session: Session) -> None:
+        """Ends the stream of a worker that does not answer; if it is there, it comes back."""
+        log.warning("worker silent, its stream is ended", **worker_of(session))
+        self._part(session)
+        session.end()
 
     def _take_news(self) -> None:
         board = self.board

@@ -45,6 +45,7 @@ class Heartbeats:
         Returns:
             The attempts that nobody needs, or that are another's now.
         """
+        self._board.heard(project, worker_id)
         for run_id in run_ids:
             work = self._board.works.get((project, run_id, ""))
             if work is not None and work.is_leased_to(worker_id):

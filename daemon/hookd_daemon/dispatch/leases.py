@@ -23,13 +23,22 @@ class Leases:
     Args:
         board: what is handed out.
         ttl_s: how long a lease lasts without a heartbeat.
-        on_lapse: told of a step whose worker was silent for too long.
+        on_lapse: told of a step whose lease has lapsed.
+        on_silence: told of a session whose worker has not said anything at all
+            for as long as a lease lasts.
     """
 
-    def __init__(self, board: Board, ttl_s: float, on_lapse: Callable[[Work], None]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        ttl_s: float,
+        on_lapse: Callable[[Work], None],
+        on_silence: Callable[[Session], None],
+    ) -> None:
         self._board = board
         self._ttl_s = ttl_s
         self._on_lapse = on_lapse
+        self._on_silence = on_silence
         self._loop = asyncio.get_running_loop()
 
     def granted(self, work: Work, attempt: int = 0) -> None:
@@ -105,13 +114,18 @@ class Leases:
             worker_id=work.worker_id,
             **({"step": entry.name, "step_id": entry.step_id} if entry.step_id else {}),
         )
-        if entry.step_id:
-            self._board.finish(work)
-            self._on_lapse(work)
-        else:
+        session = work.session
+        if not entry.step_id:
             # Having the run in memory helps nobody if the worker is not heard of.
             self._board.affinity.forget(entry.project, entry.run_id)
+        if session is not None and session.heard_s + self._ttl_s <= self._loop.time():
+            # It would be handed the same again, and others would wait in vain.
+            self._on_silence(session)
+        if not entry.step_id:
             self._board.put_back(work)
+        elif work.state is State.LEASED:
+            self._board.finish(work)
+            self._on_lapse(work)
 
 
 def worker_of(session: Session) -> dict[str, str]:

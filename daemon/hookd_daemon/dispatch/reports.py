@@ -47,7 +47,7 @@ class Reports:
         """
         board = self._board
         turn = (project, spec.run_id, "")
-        session = board.session(project, worker_id)
+        session = board.heard(project, worker_id)
         scheduled = [c for c in spec.commands if isinstance(c, ScheduleStepCommand)]
         steps = [(project, spec.run_id, command.step_id) for command in scheduled]
         take = 0
@@ -145,11 +145,12 @@ class Reports:
         board = self._board
         step = (project, spec.run_id, spec.step_id)
         turn = (project, spec.run_id, "")
-        session = board.session(project, worker_id)
+        session = board.heard(project, worker_id)
         warm = board.affinity.get(project, spec.run_id)
         takes = (
             take_turn
             and session is not None
+            and session.room(WORKFLOW) > 0
             and warm is not None
             and warm.worker_id == worker_id
             and board.is_free(turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class Session:
         holds: what was picked for it, and what it leases.
         picks: what was picked for it and is to be leased.
         leasing: somebody leases its picks.
-        replaced: the worker has opened another stream.
+        heard_s: when the worker last said anything, by the clock of the event loop.
+        over: it is to end.
     """
 
     def __init__(self, offer: Offer, news: Subscription) -> None:
@@ -67,7 +69,9 @@ class Session:
         self.holds: set[Work] = set()
         self.picks: deque[Work] = deque()
         self.leasing = False
-        self.replaced = False
+        self.over = False
+        self.heard_s = 0.0
+        self.hear()
         self._outbox: deque[Item] = deque()
         self._news = news
 
@@ -110,9 +114,17 @@ class Session:
         self._outbox.append(item)
         self._news.nudge()
 
+    def hear(self) -> None:
+        """Notes that the worker has said something."""
+        self.heard_s = asyncio.get_running_loop().time()
+
+    def end(self) -> None:
+        """Ends it; whoever serves the worker's stream ends that."""
+        self.over = True
+        self._news.nudge()
+
     def replace(self, later: Session) -> None:
-        """Ends the session: the same worker has opened another."""
-        self.replaced = True
+        """Ends it, for the same worker has opened another, which gets everything."""
         later.picks.extend(self.picks)
         later.holds.update(self.holds)
         for kind, count in self.used.items():
@@ -123,15 +135,15 @@ class Session:
             later.send(self._outbox.popleft())
         self.picks.clear()
         self.holds.clear()
-        self._news.nudge()
+        self.end()
 
     async def next_items(self) -> list[Item] | None:
-        """Waits for something to tell the worker; None when the session was replaced.
+        """Waits for something to tell the worker; None when the session is over.
 
         Raises:
             StoreUnavailableError: the daemon is going down.
         """
-        while not self.replaced:
+        while not self.over:
             items = [item for item in self._outbox if self._is_due(item)]
             self._outbox.clear()
             if items:

@@ -91,6 +91,10 @@ class Output:
         else:
             self._console.print(Text(shown(sentence)))
 
+    def text(self, text: str) -> None:
+        """Prints what is for programs whatever the user asked for."""
+        sys.stdout.write(text)
+
     def _write(self, value: Any) -> None:
         sys.stdout.write(_json(value) + "\n")
 

@@ -10,6 +10,7 @@ from hookd.cli.output import Lines, for_people, without_tokens
 from hookd.cli.waits import sentence, without_token
 from hookd.errors import InvalidArgumentError
 from hookd.requests import UNSET
+from hookd.workflows.replay import export_log
 
 app = App(name="runs", help="Look at runs, start and cancel them.")
 
@@ -82,6 +83,17 @@ async def events(
     if not context.output.json:
         found = [for_people(event) for event in found]
     context.output.rows(("seq", "time", "type", "correlation_id", "data"), found)
+
+
+@app.command
+async def export(run_id: str, /, *, context: Hidden) -> None:
+    """Print the log of a run with all its secrets, as a test replays it.
+
+    Args:
+        run_id: The run.
+        context: The client and where to print.
+    """
+    context.output.text(await export_log(context.client.get_run(run_id)))
 
 
 @app.command

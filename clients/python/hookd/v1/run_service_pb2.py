@@ -29,7 +29,7 @@ from hookd.v1 import errors_pb2 as hookd_dot_v1_dot_errors__pb2
 from hookd.v1 import events_pb2 as hookd_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahookd/v1/run_service.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hookd/v1/common.proto\x1a\x15hookd/v1/errors.proto\x1a\x15hookd/v1/events.proto\"\xa3\x03\n\x0fStartRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12 \n\x05input\x18\x04 \x01(\x0b\x32\x11.hookd.v1.Payload\x12=\n\nattributes\x18\x05 \x03(\x0b\x32).hookd.v1.StartRunRequest.AttributesEntry\x12\"\n\x06\x63laims\x18\x06 \x03(\x0b\x32\x12.hookd.v1.HookSpec\x12-\n\x0bon_conflict\x18\x07 \x01(\x0e\x32\x18.hookd.v1.ConflictPolicy\x12\"\n\x07payload\x18\x08 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x12\n\npayload_id\x18\t \x01(\t\x12\x10\n\x08\x65xternal\x18\n \x01(\x08\x12,\n\tlease_ttl\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xec\x01\n\x10StartRunResponse\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.hookd.v1.StartOutcome\x12\x1a\n\x03run\x18\x02 \x01(\x0b\x32\r.hookd.v1.Run\x12\x1d\n\x05hooks\x18\x03 \x03(\x0b\x32\x0e.hookd.v1.Hook\x12(\n\x08\x63onflict\x18\x04 \x01(\x0b\x32\x16.hookd.v1.HookConflict\x12\x1a\n\x12superseded_run_ids\x18\x05 \x03(\t\x12\x13\n\x0bpayload_seq\x18\x06 \x01(\x04\x12\x19\n\x11payload_duplicate\x18\x07 \x01(\x08\"D\n\rGetRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x12\n\nwith_waits\x18\x03 \x01(\x08\"K\n\x0eGetRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x1d\n\x05waits\x18\x02 \x03(\x0b\x32\x0e.hookd.v1.Wait\"\xe9\x01\n\x0fListRunsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12%\n\x08statuses\x18\x02 \x03(\x0e\x32\x13.hookd.v1.RunStatus\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"H\n\x10ListRunsResponse\x12\x1b\n\x04runs\x18\x01 \x03(\x0b\x32\r.hookd.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x10\x43\x61ncelRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x11\x43\x61ncelRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x19\n\x11\x61lready_cancelled\x18\x02 \x01(\x08\"X\n\x12\x43ompleteRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12!\n\x06output\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\"L\n\x13\x43ompleteRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x19\n\x11\x61lready_completed\x18\x02 \x01(\x08\"U\n\x0e\x46\x61ilRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Failure\"E\n\x0f\x46\x61ilRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x16\n\x0e\x61lready_failed\x18\x02 \x01(\x08\"[\n\x0f\x41waitRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x10\x41waitRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\"3\n\x10KeepAliveRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"I\n\x11KeepAliveResponse\x12\x34\n\x10lease_expires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x11ListEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tafter_seq\x18\x03 \x01(\x04\x12\x11\n\tpage_size\x18\x04 \x01(\x05\"p\n\x12ListEventsResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.hookd.v1.Event\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\x12\'\n\nrun_status\x18\x03 \x01(\x0e\x32\x13.hookd.v1.RunStatus\"E\n\x0fWatchRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tafter_seq\x18\x03 \x01(\x04\"2\n\x10WatchRunResponse\x12\x1e\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x0f.hookd.v1.Event*\xa9\x01\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONFLICT_POLICY_FAIL\x10\x01\x12 \n\x1c\x43ONFLICT_POLICY_USE_EXISTING\x10\x02\x12\x1b\n\x17\x43ONFLICT_POLICY_DELIVER\x10\x03\x12\x1d\n\x19\x43ONFLICT_POLICY_TAKE_OVER\x10\x04*\xa9\x01\n\x0cStartOutcome\x12\x1d\n\x19START_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15START_OUTCOME_STARTED\x10\x01\x12!\n\x1dSTART_OUTCOME_ALREADY_STARTED\x10\x02\x12\x1f\n\x1bSTART_OUTCOME_USED_EXISTING\x10\x03\x12\x1b\n\x17START_OUTCOME_DELIVERED\x10\x04\x32\xb8\x05\n\nRunService\x12\x41\n\x08StartRun\x12\x19.hookd.v1.StartRunRequest\x1a\x1a.hookd.v1.StartRunResponse\x12;\n\x06GetRun\x12\x17.hookd.v1.GetRunRequest\x1a\x18.hookd.v1.GetRunResponse\x12\x41\n\x08ListRuns\x12\x19.hookd.v1.ListRunsRequest\x1a\x1a.hookd.v1.ListRunsResponse\x12\x44\n\tCancelRun\x12\x1a.hookd.v1.CancelRunRequest\x1a\x1b.hookd.v1.CancelRunResponse\x12J\n\x0b\x43ompleteRun\x12\x1c.hookd.v1.CompleteRunRequest\x1a\x1d.hookd.v1.CompleteRunResponse\x12>\n\x07\x46\x61ilRun\x12\x18.hookd.v1.FailRunRequest\x1a\x19.hookd.v1.FailRunResponse\x12\x41\n\x08\x41waitRun\x12\x19.hookd.v1.AwaitRunRequest\x1a\x1a.hookd.v1.AwaitRunResponse\x12\x44\n\tKeepAlive\x12\x1a.hookd.v1.KeepAliveRequest\x1a\x1b.hookd.v1.KeepAliveResponse\x12G\n\nListEvents\x12\x1b.hookd.v1.ListEventsRequest\x1a\x1c.hookd.v1.ListEventsResponse\x12\x43\n\x08WatchRun\x12\x19.hookd.v1.WatchRunRequest\x1a\x1a.hookd.v1.WatchRunResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahookd/v1/run_service.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hookd/v1/common.proto\x1a\x15hookd/v1/errors.proto\x1a\x15hookd/v1/events.proto\"\xa3\x03\n\x0fStartRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12 \n\x05input\x18\x04 \x01(\x0b\x32\x11.hookd.v1.Payload\x12=\n\nattributes\x18\x05 \x03(\x0b\x32).hookd.v1.StartRunRequest.AttributesEntry\x12\"\n\x06\x63laims\x18\x06 \x03(\x0b\x32\x12.hookd.v1.HookSpec\x12-\n\x0bon_conflict\x18\x07 \x01(\x0e\x32\x18.hookd.v1.ConflictPolicy\x12\"\n\x07payload\x18\x08 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x12\n\npayload_id\x18\t \x01(\t\x12\x10\n\x08\x65xternal\x18\n \x01(\x08\x12,\n\tlease_ttl\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xec\x01\n\x10StartRunResponse\x12\'\n\x07outcome\x18\x01 \x01(\x0e\x32\x16.hookd.v1.StartOutcome\x12\x1a\n\x03run\x18\x02 \x01(\x0b\x32\r.hookd.v1.Run\x12\x1d\n\x05hooks\x18\x03 \x03(\x0b\x32\x0e.hookd.v1.Hook\x12(\n\x08\x63onflict\x18\x04 \x01(\x0b\x32\x16.hookd.v1.HookConflict\x12\x1a\n\x12superseded_run_ids\x18\x05 \x03(\t\x12\x13\n\x0bpayload_seq\x18\x06 \x01(\x04\x12\x19\n\x11payload_duplicate\x18\x07 \x01(\x08\"W\n\rGetRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x12\n\nwith_waits\x18\x03 \x01(\x08\x12\x11\n\twith_seed\x18\x04 \x01(\x08\"Y\n\x0eGetRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x1d\n\x05waits\x18\x02 \x03(\x0b\x32\x0e.hookd.v1.Wait\x12\x0c\n\x04seed\x18\x03 \x01(\x0c\"\xe9\x01\n\x0fListRunsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12%\n\x08statuses\x18\x02 \x03(\x0e\x32\x13.hookd.v1.RunStatus\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"H\n\x10ListRunsResponse\x12\x1b\n\x04runs\x18\x01 \x03(\x0b\x32\r.hookd.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x10\x43\x61ncelRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"J\n\x11\x43\x61ncelRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x19\n\x11\x61lready_cancelled\x18\x02 \x01(\x08\"X\n\x12\x43ompleteRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12!\n\x06output\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\"L\n\x13\x43ompleteRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x19\n\x11\x61lready_completed\x18\x02 \x01(\x08\"U\n\x0e\x46\x61ilRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Failure\"E\n\x0f\x46\x61ilRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\x12\x16\n\x0e\x61lready_failed\x18\x02 \x01(\x08\"[\n\x0f\x41waitRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\'\n\x04wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\".\n\x10\x41waitRunResponse\x12\x1a\n\x03run\x18\x01 \x01(\x0b\x32\r.hookd.v1.Run\"3\n\x10KeepAliveRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\"I\n\x11KeepAliveResponse\x12\x34\n\x10lease_expires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Z\n\x11ListEventsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tafter_seq\x18\x03 \x01(\x04\x12\x11\n\tpage_size\x18\x04 \x01(\x05\"p\n\x12ListEventsResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.hookd.v1.Event\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\x12\'\n\nrun_status\x18\x03 \x01(\x0e\x32\x13.hookd.v1.RunStatus\"E\n\x0fWatchRunRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x11\n\tafter_seq\x18\x03 \x01(\x04\"2\n\x10WatchRunResponse\x12\x1e\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x0f.hookd.v1.Event*\xa9\x01\n\x0e\x43onflictPolicy\x12\x1f\n\x1b\x43ONFLICT_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONFLICT_POLICY_FAIL\x10\x01\x12 \n\x1c\x43ONFLICT_POLICY_USE_EXISTING\x10\x02\x12\x1b\n\x17\x43ONFLICT_POLICY_DELIVER\x10\x03\x12\x1d\n\x19\x43ONFLICT_POLICY_TAKE_OVER\x10\x04*\xa9\x01\n\x0cStartOutcome\x12\x1d\n\x19START_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15START_OUTCOME_STARTED\x10\x01\x12!\n\x1dSTART_OUTCOME_ALREADY_STARTED\x10\x02\x12\x1f\n\x1bSTART_OUTCOME_USED_EXISTING\x10\x03\x12\x1b\n\x17START_OUTCOME_DELIVERED\x10\x04\x32\xb8\x05\n\nRunService\x12\x41\n\x08StartRun\x12\x19.hookd.v1.StartRunRequest\x1a\x1a.hookd.v1.StartRunResponse\x12;\n\x06GetRun\x12\x17.hookd.v1.GetRunRequest\x1a\x18.hookd.v1.GetRunResponse\x12\x41\n\x08ListRuns\x12\x19.hookd.v1.ListRunsRequest\x1a\x1a.hookd.v1.ListRunsResponse\x12\x44\n\tCancelRun\x12\x1a.hookd.v1.CancelRunRequest\x1a\x1b.hookd.v1.CancelRunResponse\x12J\n\x0b\x43ompleteRun\x12\x1c.hookd.v1.CompleteRunRequest\x1a\x1d.hookd.v1.CompleteRunResponse\x12>\n\x07\x46\x61ilRun\x12\x18.hookd.v1.FailRunRequest\x1a\x19.hookd.v1.FailRunResponse\x12\x41\n\x08\x41waitRun\x12\x19.hookd.v1.AwaitRunRequest\x1a\x1a.hookd.v1.AwaitRunResponse\x12\x44\n\tKeepAlive\x12\x1a.hookd.v1.KeepAliveRequest\x1a\x1b.hookd.v1.KeepAliveResponse\x12G\n\nListEvents\x12\x1b.hookd.v1.ListEventsRequest\x1a\x1c.hookd.v1.ListEventsResponse\x12\x43\n\x08WatchRun\x12\x19.hookd.v1.WatchRunRequest\x1a\x1a.hookd.v1.WatchRunResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STARTRUNREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_STARTRUNREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_CONFLICTPOLICY']._serialized_start=2362
-  _globals['_CONFLICTPOLICY']._serialized_end=2531
-  _globals['_STARTOUTCOME']._serialized_start=2534
-  _globals['_STARTOUTCOME']._serialized_end=2703
+  _globals['_CONFLICTPOLICY']._serialized_start=2395
+  _globals['_CONFLICTPOLICY']._serialized_end=2564
+  _globals['_STARTOUTCOME']._serialized_start=2567
+  _globals['_STARTOUTCOME']._serialized_end=2736
   _globals['_STARTRUNREQUEST']._serialized_start=175
   _globals['_STARTRUNREQUEST']._serialized_end=594
   _globals['_STARTRUNREQUEST_ATTRIBUTESENTRY']._serialized_start=545
@@ -49,41 +49,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTRUNRESPONSE']._serialized_start=597
   _globals['_STARTRUNRESPONSE']._serialized_end=833
   _globals['_GETRUNREQUEST']._serialized_start=835
-  _globals['_GETRUNREQUEST']._serialized_end=903
-  _globals['_GETRUNRESPONSE']._serialized_start=905
-  _globals['_GETRUNRESPONSE']._serialized_end=980
-  _globals['_LISTRUNSREQUEST']._serialized_start=983
-  _globals['_LISTRUNSREQUEST']._serialized_end=1216
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1218
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1290
-  _globals['_CANCELRUNREQUEST']._serialized_start=1292
-  _globals['_CANCELRUNREQUEST']._serialized_end=1359
-  _globals['_CANCELRUNRESPONSE']._serialized_start=1361
-  _globals['_CANCELRUNRESPONSE']._serialized_end=1435
-  _globals['_COMPLETERUNREQUEST']._serialized_start=1437
-  _globals['_COMPLETERUNREQUEST']._serialized_end=1525
-  _globals['_COMPLETERUNRESPONSE']._serialized_start=1527
-  _globals['_COMPLETERUNRESPONSE']._serialized_end=1603
-  _globals['_FAILRUNREQUEST']._serialized_start=1605
-  _globals['_FAILRUNREQUEST']._serialized_end=1690
-  _globals['_FAILRUNRESPONSE']._serialized_start=1692
-  _globals['_FAILRUNRESPONSE']._serialized_end=1761
-  _globals['_AWAITRUNREQUEST']._serialized_start=1763
-  _globals['_AWAITRUNREQUEST']._serialized_end=1854
-  _globals['_AWAITRUNRESPONSE']._serialized_start=1856
-  _globals['_AWAITRUNRESPONSE']._serialized_end=1902
-  _globals['_KEEPALIVEREQUEST']._serialized_start=1904
-  _globals['_KEEPALIVEREQUEST']._serialized_end=1955
-  _globals['_KEEPALIVERESPONSE']._serialized_start=1957
-  _globals['_KEEPALIVERESPONSE']._serialized_end=2030
-  _globals['_LISTEVENTSREQUEST']._serialized_start=2032
-  _globals['_LISTEVENTSREQUEST']._serialized_end=2122
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=2124
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=2236
-  _globals['_WATCHRUNREQUEST']._serialized_start=2238
-  _globals['_WATCHRUNREQUEST']._serialized_end=2307
-  _globals['_WATCHRUNRESPONSE']._serialized_start=2309
-  _globals['_WATCHRUNRESPONSE']._serialized_end=2359
-  _globals['_RUNSERVICE']._serialized_start=2706
-  _globals['_RUNSERVICE']._serialized_end=3402
+  _globals['_GETRUNREQUEST']._serialized_end=922
+  _globals['_GETRUNRESPONSE']._serialized_start=924
+  _globals['_GETRUNRESPONSE']._serialized_end=1013
+  _globals['_LISTRUNSREQUEST']._serialized_start=1016
+  _globals['_LISTRUNSREQUEST']._serialized_end=1249
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1251
+  _globals['_LISTRUNSRESPONSE']._serialized_end=1323
+  _globals['_CANCELRUNREQUEST']._serialized_start=1325
+  _globals['_CANCELRUNREQUEST']._serialized_end=1392
+  _globals['_CANCELRUNRESPONSE']._serialized_start=1394
+  _globals['_CANCELRUNRESPONSE']._serialized_end=1468
+  _globals['_COMPLETERUNREQUEST']._serialized_start=1470
+  _globals['_COMPLETERUNREQUEST']._serialized_end=1558
+  _globals['_COMPLETERUNRESPONSE']._serialized_start=1560
+  _globals['_COMPLETERUNRESPONSE']._serialized_end=1636
+  _globals['_FAILRUNREQUEST']._serialized_start=1638
+  _globals['_FAILRUNREQUEST']._serialized_end=1723
+  _globals['_FAILRUNRESPONSE']._serialized_start=1725
+  _globals['_FAILRUNRESPONSE']._serialized_end=1794
+  _globals['_AWAITRUNREQUEST']._serialized_start=1796
+  _globals['_AWAITRUNREQUEST']._serialized_end=1887
+  _globals['_AWAITRUNRESPONSE']._serialized_start=1889
+  _globals['_AWAITRUNRESPONSE']._serialized_end=1935
+  _globals['_KEEPALIVEREQUEST']._serialized_start=1937
+  _globals['_KEEPALIVEREQUEST']._serialized_end=1988
+  _globals['_KEEPALIVERESPONSE']._serialized_start=1990
+  _globals['_KEEPALIVERESPONSE']._serialized_end=2063
+  _globals['_LISTEVENTSREQUEST']._serialized_start=2065
+  _globals['_LISTEVENTSREQUEST']._serialized_end=2155
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=2157
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=2269
+  _globals['_WATCHRUNREQUEST']._serialized_start=2271
+  _globals['_WATCHRUNREQUEST']._serialized_end=2340
+  _globals['_WATCHRUNRESPONSE']._serialized_start=2342
+  _globals['_WATCHRUNRESPONSE']._serialized_end=2392
+  _globals['_RUNSERVICE']._serialized_start=2739
+  _globals['_RUNSERVICE']._serialized_end=3435
 # @@protoc_insertion_point(module_scope)

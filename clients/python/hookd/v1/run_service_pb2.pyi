@@ -247,20 +247,26 @@ class GetRunRequest(_message.Message):
     PROJECT_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     WITH_WAITS_FIELD_NUMBER: _builtins.int
+    WITH_SEED_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     run_id: _builtins.str
     with_waits: _builtins.bool
     """Tell what the run waits for, too."""
+    with_seed: _builtins.bool
+    """Tell the run's seed, too: with it, the code can be executed against the log.
+    It is as secret as the run's tokens, for those that are generated come from it.
+    """
     def __init__(
         self,
         *,
         project: _builtins.str = ...,
         run_id: _builtins.str = ...,
         with_waits: _builtins.bool = ...,
+        with_seed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "run_id", b"run_id", "with_waits", b"with_waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "run_id", b"run_id", "with_seed", b"with_seed", "with_waits", b"with_waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -272,6 +278,9 @@ class GetRunResponse(_message.Message):
 
     RUN_FIELD_NUMBER: _builtins.int
     WAITS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    seed: _builtins.bytes
+    """Only if asked for. Empty when the run is driven from outside."""
     @_builtins.property
     def run(self) -> _common_pb2.Run: ...
     @_builtins.property
@@ -283,10 +292,11 @@ class GetRunResponse(_message.Message):
         *,
         run: _common_pb2.Run | None = ...,
         waits: _abc.Iterable[_common_pb2.Wait] | None = ...,
+        seed: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "seed", b"seed", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

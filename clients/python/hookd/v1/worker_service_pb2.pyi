@@ -348,7 +348,10 @@ class CompleteTurnRequest(_message.Message):
     seen_seq: _builtins.int
     """The position of the last event that the code has seen."""
     awaits_claims: _builtins.bool
-    """The code waits to be told about a hook that it creates in this turn."""
+    """The code waits to be told what becomes of a command of this turn, or more
+    commands of it follow. It need not wait for a conflict: a turn that loses a
+    claim goes on.
+    """
     version: _builtins.str
     """The version of the code."""
     take_steps: _builtins.int

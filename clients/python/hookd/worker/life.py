@@ -11,6 +11,7 @@ from hookd.v1 import worker_service_pb2 as pb
 from hookd.worker.link import Link
 from hookd.worker.memory import Memory
 from hookd.worker.polling import Poller
+from hookd.worker.pulse import Pulse
 from hookd.worker.steps import Steps
 from hookd.worker.threads import Threads
 from hookd.worker.turns import Turns
@@ -36,7 +37,7 @@ class Life:
     def __init__(self, transport: Transport, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
         self._settings = settings
-        link = Link(transport, secrets.token_hex(16))
+        link = self._link = Link(transport, secrets.token_hex(16))
         self._turn_threads = Threads(settings.max_turns, "hookd-turn")
         self._step_threads = Threads(settings.max_steps, "hookd-step")
         self._watch = TurnWatch(self._turn_threads, settings.turn_timeout)
@@ -57,6 +58,7 @@ class Life:
         guards.install()
         self._introduce()
         loop = asyncio.get_running_loop()
+        pulse = Pulse(self._link, lambda: self._poller.pause, lambda: self._steps.held)
         polling = loop.create_task(self._poller.run())
         beating = loop.create_task(self._poller.keep_leases())
         stopping = loop.create_task(stop.wait())
@@ -74,6 +76,7 @@ class Life:
                 await self._wind_down(grace)
             finally:
                 await _cancelled((beating,))
+                pulse.close()
                 self._close()
 
     def _introduce(self) -> None:
@@ -94,7 +97,7 @@ class Life:
         self._steps.stopping = True
         work = [*self._turns.tasks, *self._steps.tasks]
         if work and grace:
-            _log.info("Stopping: %d turns and steps are still under way", len(work))
+            _log.info("Stopping; turns and steps still under way: %d", len(work))
             await self._finished(grace)
         self._turns.close()
         self._steps.hand_back()

@@ -13,6 +13,7 @@ from hookd.run import Run
 from hookd.status import error_from_rpc, is_transient
 from hookd.v1 import run_service_pb2 as runs_pb
 from hookd.v1 import worker_service_pb2 as pb
+from hookd.v1.worker_service_pb2_grpc import WorkerServiceStub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +84,18 @@ class Link:
         method = self._transport.workers.Heartbeat
         response = await self._transport.call(method, request, timeout=timeout)
         return response.dropped_steps
+
+    def heartbeat_from_thread(self, steps: Sequence[pb.StepRef], timeout: float) -> None:
+        """Says which steps the worker is at while its event loop cannot.
+
+        Raises:
+            grpc.RpcError: The daemon did not hear it.
+        """
+        request = pb.HeartbeatRequest(project=self.project, worker_id=self.worker_id, steps=steps)
+        with self._transport.blocking_channel() as channel:
+            WorkerServiceStub(channel).Heartbeat(
+                request, timeout=timeout, metadata=self._transport.metadata(), wait_for_ready=True
+            )
 
     async def events(self, run_id: str, after: int) -> Sequence[Event]:
         """Reads a part of a run's log."""

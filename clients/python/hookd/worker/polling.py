@@ -73,6 +73,11 @@ class Poller:
                 call.cancel()
             await self._backoff.wait()
 
+    @property
+    def pause(self) -> float:
+        """The seconds between two heartbeats."""
+        return self._pause
+
     def stop(self) -> None:
         """Says more often what the worker is at: its stream ends, and it does not come back."""
         self._pause = min(self._pause, _PAUSE_WITHOUT_STREAM)

@@ -100,6 +100,7 @@ class Steps:
         self.is_warm: Callable[[str, int], bool] = lambda _run_id, _incarnation: False
         self.take_turn: Callable[[pb.TurnTask], None] | None = None
         self.stopping = False
+        self._elsewhere: set[str] = set()
 
     def start(self, task: pb.StepTask) -> None:
         """Begins with an attempt."""
@@ -123,6 +124,13 @@ class Steps:
         for attempt in self._attempts.values():
             attempt.handing_back = True
             attempt.interrupt()
+
+    def is_news(self, name: str) -> bool:
+        """Whether a step is not executed here, and nobody has asked that before."""
+        if name in self._catalog.steps or name in self._elsewhere:
+            return False
+        self._elsewhere.add(name)
+        return True
 
     @property
     def free(self) -> int:

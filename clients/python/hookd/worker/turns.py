@@ -180,6 +180,7 @@ class _Turn:
                 _log.warning("run %s: %s", self._run_id, warning)
             if execution.finished and not commands:
                 return False
+            self._note_unserved(commands)
             batch = first_batch(commands)
             more = len(batch) < len(commands)
             # The daemon keeps the turn for those that are still to come, too.
@@ -196,6 +197,18 @@ class _Turn:
             if not (answer.goes_on or more):
                 self._run.keep(events)
                 return True
+
+    def _note_unserved(self, commands: Sequence[pb.Command]) -> None:
+        """Says which steps this worker does not execute itself: one may have been forgotten."""
+        for command in commands:
+            name = command.schedule_step.name
+            if name and self._steps.is_news(name):
+                _log.info(
+                    'run %s: the step "%s" is not among those of this worker; '
+                    "it waits for one that serves it",
+                    self._run_id,
+                    name,
+                )
 
     async def _catch_up(self, events: Sequence[Event]) -> list[pb.Command]:
         """Feeds the log up to its end; gives what the code wants done then."""

@@ -57,13 +57,19 @@ class RetryPolicy:
             )
 
     def to_wire(self) -> events_pb2.RetryPolicy:
-        """Gives the policy as the wire carries it."""
-        return events_pb2.RetryPolicy(
-            max_retries=self.max_retries,
-            initial_interval=duration(self.initial_interval, "initial_interval"),
-            backoff=self.backoff,
-            max_interval=duration(self.max_interval, "max_interval"),
-        )
+        """Gives the policy as the wire carries it; not to be changed."""
+        return _wire(self)
+
+
+# Every call of a step needs its policy, and a program has few of them.
+@functools.lru_cache(maxsize=256)
+def _wire(policy: RetryPolicy) -> events_pb2.RetryPolicy:
+    return events_pb2.RetryPolicy(
+        max_retries=policy.max_retries,
+        initial_interval=duration(policy.initial_interval, "initial_interval"),
+        backoff=policy.backoff,
+        max_interval=duration(policy.max_interval, "max_interval"),
+    )
 
 
 class Workflow(Generic[P, R]):

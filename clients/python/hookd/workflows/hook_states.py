@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hookd import validate
+from hookd.durations import Seconds, seconds
 from hookd.enums import HookStatus, RunStatus
 from hookd.errors import HookClosedError, InvalidArgumentError
 from hookd.payload import encode
 from hookd.v1 import common_pb2, events_pb2
 from hookd.v1 import worker_service_pb2 as pb
 from hookd.workflows.conflicts import conflict_error
-from hookd.workflows.spans import Span, span_seconds, wire_duration
+from hookd.workflows.times import wire_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,8 +115,8 @@ class HookStates:
         self,
         token: str | None,
         metadata: object,
-        ttl: Span | None,
-        hold_after: Span | None,
+        ttl: Seconds | None,
+        hold_after: Seconds | None,
     ) -> HookState:
         """Claims a token, unless the start of the run has done that."""
         spec = _spec(token, metadata, ttl, hold_after)
@@ -132,9 +133,8 @@ class HookStates:
             pb.Command(create_hook=spec),
             spec.hook_id,
             spec.token,
+            # A conflict is told to who waits for a payload; a turn with one goes on.
             on_echo=lambda event: self._created(state, event),
-            # A conflict is told to who waits for a payload.
-            awaited=lambda: state.awaited,
         )
         self._states[spec.hook_id] = state
         return state
@@ -197,7 +197,7 @@ class HookStates:
 # What the daemon would refuse is refused here, where the code can catch it: the
 # daemon could only refuse the whole turn.
 def _spec(
-    token: str | None, metadata: object, ttl: Span | None, hold_after: Span | None
+    token: str | None, metadata: object, ttl: Seconds | None, hold_after: Seconds | None
 ) -> common_pb2.HookSpec:
     spec = common_pb2.HookSpec()
     if token is not None:
@@ -210,10 +210,10 @@ def _spec(
             )
         spec.metadata.CopyFrom(payload)
     if ttl is not None:
-        length = span_seconds(ttl, "ttl")
+        length = seconds(ttl, "ttl")
         if not length:
             raise InvalidArgumentError.of("ttl", "must be at least a millisecond")
         spec.ttl.CopyFrom(wire_duration(length))
     if hold_after is not None:
-        spec.hold_after.CopyFrom(wire_duration(span_seconds(hold_after, "hold_after")))
+        spec.hold_after.CopyFrom(wire_duration(seconds(hold_after, "hold_after")))
     return spec

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from hookd.client import Client
     from hookd.durations import Seconds
     from hookd.models import ResumeResult
-    from hookd.workflows.spans import Span
 
 T = TypeVar("T")
 
@@ -31,8 +30,8 @@ class HookDefinition(Generic[T]):
         token: str | None = None,
         *,
         metadata: Any = None,
-        ttl: Span | None = None,
-        hold_after: Span | None = None,
+        ttl: Seconds | None = None,
+        hold_after: Seconds | None = None,
     ) -> WorkflowHook[T]:
         """Creates a hook of this kind, in the code of a workflow; see ``create_hook``."""
         return open_hook(token, metadata, ttl, hold_after, self._type)

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
     from types import TracebackType
 
+    from hookd.durations import Seconds
     from hookd.run import Run
     from hookd.workflows.commands import Pending
     from hookd.workflows.hook_states import HookState
     from hookd.workflows.runtime import Runtime
-    from hookd.workflows.spans import Span
 
 T = TypeVar("T")
 
@@ -192,8 +192,8 @@ def create_hook(
     token: str | None = None,
     *,
     metadata: Any = None,
-    ttl: Span | None = None,
-    hold_after: Span | None = None,
+    ttl: Seconds | None = None,
+    hold_after: Seconds | None = None,
     type: None = None,
 ) -> WorkflowHook[Any]: ...
 @overload
@@ -201,8 +201,8 @@ def create_hook(
     token: str | None = None,
     *,
     metadata: Any = None,
-    ttl: Span | None = None,
-    hold_after: Span | None = None,
+    ttl: Seconds | None = None,
+    hold_after: Seconds | None = None,
     type: type[T],
 ) -> WorkflowHook[T]: ...
 @overload
@@ -210,16 +210,16 @@ def create_hook(
     token: str | None = None,
     *,
     metadata: Any = None,
-    ttl: Span | None = None,
-    hold_after: Span | None = None,
+    ttl: Seconds | None = None,
+    hold_after: Seconds | None = None,
     type: Any,
 ) -> WorkflowHook[Any]: ...
 def create_hook(
     token: str | None = None,
     *,
     metadata: Any = None,
-    ttl: Span | None = None,
-    hold_after: Span | None = None,
+    ttl: Seconds | None = None,
+    hold_after: Seconds | None = None,
     type: Any = None,
 ) -> WorkflowHook[Any]:
     """Creates a hook: claims its token for this run.
@@ -246,8 +246,8 @@ def create_hook(
 def open_hook(
     token: str | None,
     metadata: object,
-    ttl: Span | None,
-    hold_after: Span | None,
+    ttl: Seconds | None,
+    hold_after: Seconds | None,
     value_type: ValueType[T] | None,
 ) -> WorkflowHook[T]:
     """Creates a hook for the run whose code is running here."""

@@ -286,8 +286,7 @@ class WorkflowLoop(RefusingLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Takes an exception that nobody handled. The collector calls it, too, in any thread."""
-        if not self._closed:
-            self.runtime.note(context)
+        self.runtime.note(context)
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         """Takes an exception that nobody handled."""

@@ -21,9 +21,9 @@ from hookd.workflows.hook_states import HookStates
 from hookd.workflows.loop import WorkflowLoop
 from hookd.workflows.matching import mismatch
 from hookd.workflows.randomness import Randomness
-from hookd.workflows.spans import wire_duration
 from hookd.workflows.steps import StepCall, Steps
 from hookd.workflows.timers import Timers
+from hookd.workflows.times import wire_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -267,7 +267,8 @@ class Runtime:
 
     def note(self, context: dict[str, Any]) -> None:
         """Takes what nobody handled. Any thread may call it, and an object that dies."""
-        if not self.discarded:
+        # What is dropped with the code is nobody's mistake.
+        if not self.loop.is_closed():
             kept = {key: context.get(key) for key in ("message", "exception")}
             kept["about"] = repr(about) if (about := _about(context)) is not None else ""
             self._notes.append(kept)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from hookd.durations import Seconds, seconds
 from hookd.v1 import worker_service_pb2 as pb
 from hookd.workflows.context import current
-from hookd.workflows.spans import Span, span_seconds, wire_duration, wire_time
+from hookd.workflows.times import wire_duration, wire_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ class Timers:
         self._open.clear()
 
 
-async def sleep(duration: Span | datetime) -> None:
+async def sleep(duration: Seconds | datetime) -> None:
     """Waits; the run goes on when the time has come, whatever happens to its worker.
 
     Only in the code of a workflow.
@@ -95,7 +96,7 @@ async def sleep(duration: Span | datetime) -> None:
         at = wire_time(duration, "duration")
         over = duration <= runtime.now
     else:
-        length = span_seconds(duration, "duration")
+        length = seconds(duration, "duration")
         after = wire_duration(length)
         over = not length
     future: asyncio.Future[None] = runtime.loop.create_future()

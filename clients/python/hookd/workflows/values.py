@@ -317,6 +317,8 @@ def _refusal(about: str, codec: Codec, value: object, error: Exception) -> str:
     kind = type(value).__qualname__
     if isinstance(error, NotFittingError):
         return f"{about} of type {kind} does not fit {codec}: {error}"
+    if inspect.isawaitable(value):
+        return f"{about} of type {kind} cannot be carried; was an await forgotten?"
     return f"{about} of type {kind} cannot be carried as JSON: {error}"
 
 

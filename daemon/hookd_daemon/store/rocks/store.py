@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-from rocksdict import Checkpoint, Rdict, WriteBatch, WriteOptions
+from rocksdict import Checkpoint, Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from hookd_daemon._native import TokenIndex
 from hookd_daemon.errors import HookdError, StoreUnavailableError
@@ -96,9 +96,7 @@ class RocksStore(Store):
     def _recover_claims(self) -> int:
         total = 0
         batches: dict[str, tuple[list[bytes], list[int], list[int]]] = {}
-        for key, value in self.pairs(keys.CLAIMS):
-            if not key.startswith(keys.CLAIMS):
-                break
+        for key, value in self.pairs(keys.CLAIMS, keys.end_of(keys.CLAIMS)):
             project, token = keys.split_claim(key)
             claim = ClaimRecord.FromString(value)
             tokens, runs, revisions = batches.setdefault(project, ([], [], []))
@@ -116,9 +114,15 @@ class RocksStore(Store):
         bound: bytes | None = self.db.get(keys.REVISIONS)
         return 0 if bound is None else int.from_bytes(bound, "big")
 
-    def pairs(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Reads the database in order, from a key on."""
-        return cast("Iterator[tuple[bytes, bytes]]", self.db.items(from_key=start))
+    def pairs(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Reads the keys with ``start <= key < end`` in order."""
+        options = ReadOptions()
+        # Without this bound the search for the next key goes on behind the end,
+        # over the remains of all that was deleted there.
+        options.set_iterate_upper_bound(end)
+        return cast(
+            "Iterator[tuple[bytes, bytes]]", self.db.items(from_key=start, read_opt=options)
+        )
 
     async def transact(
         self, fn: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs

@@ -39,10 +39,7 @@ class RocksTx(OverlayTx):
 
     def stored_range(self, start: bytes, end: bytes) -> Iterable[tuple[bytes, bytes]]:
         """See ``OverlayTx.stored_range``."""
-        for key, value in self._store.pairs(start):
-            if key >= end:
-                return
-            yield key, value
+        return self._store.pairs(start, end)
 
     def revision(self) -> int:
         """See ``Tx.revision``."""
