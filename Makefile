@@ -9,6 +9,7 @@ BIN    := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV     := .build/uv/bin/uv
 READY  := .venv/.ready
+PEER   := .build/peer/.ready
 NODE   := tests/node/node_modules/.package-lock.json
 CARGO  := cargo
 CRATE  := --manifest-path native/Cargo.toml
@@ -18,13 +19,16 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BUF    := $(WITH_NODE) ../tests/node/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust lint format proto serve bench setup lock clean
+.PHONY: help demo example test test-rust lint format proto serve bench setup lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## play the story of two checkouts with one token
 	@$(BIN)/python demo/demo.py
+
+example: $(READY) ## run an example: make example NAME=order_saga
+	@$(BIN)/python -m examples.$(NAME)
 
 test: $(READY) $(NODE) test-rust ## run all tests
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -55,15 +59,17 @@ proto: $(READY) ## generate the Python stubs from the protos
 serve: $(READY) ## run a daemon on ./hookd-data
 	$(BIN)/hookd serve --data-dir ./hookd-data $(SERVE_ARGS)
 
-bench: $(READY) ## measure throughput, latency, memory and recovery
+bench: $(READY) $(PEER) ## measure throughput, latency, memory and recovery
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 setup: $(READY) $(NODE) ## install everything that is needed
 
-lock: $(UV) ## renew requirements.lock from the pyproject files
+lock: $(UV) ## renew the locks of Python packages from the pyproject files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 		--no-emit-package hookd --no-emit-package hookd-daemon --group dev \
 		pyproject.toml daemon/pyproject.toml clients/python/pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		--group bench -o bench/requirements.lock
 
 clean: ## remove all that was built or installed here
 	rm -rf .build $(VENV) native/target tests/node/node_modules
@@ -83,6 +89,12 @@ $(READY): requirements.lock daemon/pyproject.toml clients/python/pyproject.toml 
 	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --refresh-package hookd-daemon \
 		-e clients/python -e daemon
+	@touch $@
+
+# In an environment of its own, so that it has no say in ours.
+$(PEER): bench/requirements.lock | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .build/peer
+	$(UV) pip sync --quiet --python .build/peer/bin/python bench/requirements.lock
 	@touch $@
 
 $(NODE): tests/node/package.json tests/node/package-lock.json | $(READY)

@@ -4,16 +4,18 @@ What a block is follows from the word after its fence:
 
 ``python``   a program. ``await`` may stand outside of functions, as it may in
              ``python -m asyncio``. It is run with HOOKD_ADDRESS and
-             HOOKD_PROJECT set.
+             HOOKD_PROJECT set. With the name of a file behind it, it is not
+             run but written to the folder of the page, for what follows.
 ``js``       the same for Node, with ``@grpc/grpc-js`` and
              ``@grpc/proto-loader`` at hand, in the top directory.
-``console``  lines after ``$`` are run by bash, all of a block in one shell;
-             the lines below each are what it prints.
+``console``  lines after ``$`` are run by bash, all of a block in one shell
+             in the folder of the page; the lines below each are what it prints.
 ``output``   what the ``python`` or ``js`` block right above prints. With
              ``unordered`` behind it, the lines may come in any order.
 ``toml``     a configuration of the daemon; it is loaded.
 ``sh``       what is typed to install or to start something. Not run, but the
-             ``make`` targets must be there.
+             ``make`` targets must be there. Only ``hookctl worker`` is started,
+             in the folder of the page, and works until the page ends.
 ``text``     shown, not run: what hookd says, as an example of its form.
 
 In expected output ``…`` stands for anything within a line. The blocks of a
@@ -61,8 +63,8 @@ class Block:
 
 def pages() -> list[Path]:
     """All pages of the documentation."""
-    client = ROOT / "clients" / "python" / "README.md"
-    return [ROOT / "README.md", client, *sorted((ROOT / "docs").rglob("*.md"))]
+    others = [ROOT / "clients" / "python" / "README.md", ROOT / "examples" / "README.md"]
+    return [ROOT / "README.md", *others, *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path) -> list[Block]:

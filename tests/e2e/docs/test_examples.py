@@ -1,4 +1,4 @@
-"""Every example of README.md and docs/ runs, and prints what the page says.
+"""Every example on the pages of the documentation runs, and prints what the page says.
 
 See ``pages`` for what is an example.
 """
@@ -15,7 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -45,20 +45,58 @@ def test_examples_run(
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("NODE_PATH", str(NODE_MODULES))
     monkeypatch.setenv("TZ", "UTC")
-    for block in blocks(page):
-        match block.kind:
-            case "python":
-                _compare(block, _run_python(block))
-            case "js":
-                _compare(block, _run_program(block, ["node", "-"]))
-            case "console":
-                _run_console(block)
-            case "toml":
-                _load(block, tmp_path)
-            case "sh":
-                _check_shell(block)
-            case kind:
-                assert kind in KINDS, f"{block.where}: a block of what kind? ({kind})"
+    folder = tmp_path / "page"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    known = set(sys.modules)
+    with contextlib.ExitStack() as page_ends:
+        page_ends.callback(_forget_modules, folder, known)
+        for block in blocks(page):
+            match block.kind:
+                case "python" if block.option:
+                    (folder / block.option).write_text(block.text)
+                case "python":
+                    _compare(block, _run_python(block))
+                case "js":
+                    _compare(block, _run_program(block, ["node", "-"]))
+                case "console":
+                    _run_console(block, folder)
+                case "toml":
+                    _load(block, folder)
+                case "sh":
+                    _check_shell(block)
+                    for words in _workers(block):
+                        page_ends.enter_context(_working(words, folder))
+                case kind:
+                    assert kind in KINDS, f"{block.where}: a block of what kind? ({kind})"
+
+
+def _forget_modules(folder: Path, known: set[str]) -> None:
+    """Takes the files of a page out of what is imported: other pages use the same names."""
+    for name in set(sys.modules) - known:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+            del sys.modules[name]
+
+
+def _workers(block: Block) -> list[list[str]]:
+    commands = (shlex.split(line, comments=True) for line in block.text.splitlines())
+    return [words for words in commands if words[:2] == ["hookctl", "worker"]]
+
+
+@contextlib.contextmanager
+def _working(words: list[str], folder: Path) -> Iterator[None]:
+    """Runs a worker, which must end well when it is asked to."""
+    log = folder.parent / "worker.log"
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(words, cwd=folder, stdout=output, stderr=output) as worker,
+    ):
+        try:
+            yield
+            worker.terminate()
+            assert worker.wait(PATIENCE) == 0, log.read_text()
+        finally:
+            worker.kill()
 
 
 def _compare(block: Block, printed: str) -> None:
@@ -110,7 +148,7 @@ def _run_program(block: Block, words: list[str], environ: Mapping[str, str] | No
     return done.stdout
 
 
-def _run_console(block: Block) -> None:
+def _run_console(block: Block, folder: Path) -> None:
     """Runs the commands of a block in one shell, and compares what each prints."""
     commands: list[tuple[str, list[str]]] = []
     for line in block.text.splitlines():
@@ -125,7 +163,7 @@ def _run_console(block: Block) -> None:
     script = f"\necho; echo '{mark}'\n".join(command for command, _ in commands)
     done = subprocess.run(
         ["bash", "-c", f"exec 2>&1\n{script}\necho; echo '{mark}'"],
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -159,7 +197,7 @@ def _check_shell(block: Block) -> None:
             json_format.Parse(words[words.index("-d") + 1], request)
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "clients" / "python" / "README.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -1,0 +1,1 @@
+"""Workflows to read, to run and to copy; README.md lists them."""

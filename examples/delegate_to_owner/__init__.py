@@ -1,0 +1,1 @@
+"""Whoever comes second hands over what it brought, and gets the owner's result."""

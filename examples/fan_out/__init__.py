@@ -1,0 +1,1 @@
+"""A hundred steps at once, on two workers."""

@@ -1,0 +1,1 @@
+"""Runs that take turns: a token is a lock."""

@@ -1,0 +1,1 @@
+"""An order in several steps, each undone if a later one fails."""
