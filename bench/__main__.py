@@ -1,4 +1,4 @@
-"""``python -m bench``: unary claims beside an empty handler, batches, memory, restart."""
+"""``python -m bench``: claims beside an empty handler, memory, workflows beside a peer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import cyclopts
 from rich.console import Console
 from rich.table import Table
 
-from bench import load, machine, servers
+from bench import load, machine, servers, workflow_tables, workflows
 from bench.load import Measured
 
-app = cyclopts.App(help="Measures hookd on this machine, beside the ceiling of its transport.")
+app = cyclopts.App(help="Measures hookd on this machine, beside what it can be held against.")
 console = Console()
-RESULTS = Path(__file__).parent / "results"
+LATEST = Path(__file__).parent / "results" / "latest.json"
 BATCH = 256
 
 
@@ -149,9 +149,13 @@ def main(
     calls: Annotated[int, cyclopts.Parameter(help="Unary calls of a round.")] = 3000,
     batches: Annotated[int, cyclopts.Parameter(help="Batches of a round.")] = 200,
     rounds: Annotated[int, cyclopts.Parameter(help="Rounds; medians are shown.")] = 5,
-    only: Annotated[str, cyclopts.Parameter(help="unary, batches or memory.")] = "",
+    only: Annotated[str, cyclopts.Parameter(help="unary, batches, memory or workflows.")] = "",
+    quick: Annotated[
+        bool, cyclopts.Parameter(help="Only see that workflows can be measured; no peer.")
+    ] = False,
+    output: Annotated[Path, cyclopts.Parameter(help="Where the report goes.")] = LATEST,
 ) -> None:
-    """Measures, prints tables and writes results/latest.json."""
+    """Measures, prints tables and writes a report in JSON."""
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
         folder = Path(name)
         facts = machine.describe(folder)
@@ -164,13 +168,19 @@ def main(
             report["batches"] = asyncio.run(_batches(folder, batches, rounds))
         if only in ("", "memory"):
             report["memory"] = asyncio.run(_million(folder, tokens, tokens // 10))
+        if only in ("", "workflows"):
+            size = workflows.QUICK if quick else workflows.Size()
+            measured = asyncio.run(workflows.measure(folder, size))
+            workflow_tables.show(console, measured, size)
+            report["workflows"] = measured
     console.print(
-        "\nEvery claim is on disk before its answer. The client is one Python process on the same"
-        "\nmachine with requests made beforehand; where it is the bottleneck, compare the server's"
-        "\nprocessor time per call. Not measured: a network, TLS, many connections, large payloads."
+        "\nEvery answer of hookd waits for the disk. The client is one Python process on the same"
+        "\nmachine; the requests of claims are made beforehand. Where it is the bottleneck, compare"
+        "\nthe servers' processor time. Not measured: a network, TLS, many connections, large"
+        "\npayloads, several workers."
     )
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "latest.json").write_text(json.dumps(report, indent=2) + "\n")
+    output.parent.mkdir(exist_ok=True)
+    output.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

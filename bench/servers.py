@@ -1,4 +1,4 @@
-"""The servers under measurement, each a process of its own on a free port."""
+"""The processes under measurement: servers on free ports, and a worker."""
 
 from __future__ import annotations
 
@@ -63,3 +63,27 @@ def empty_handler() -> Iterator[Server]:
     command = [sys.executable, "-m", "bench.empty_server"]
     with _process(command, "--ready-fd") as server:
         yield server
+
+
+@contextlib.contextmanager
+def worker(address: str, log_file: Path) -> Iterator[int]:
+    """A worker as users run it, with the workflows of ``definitions``; gives its process id."""
+    command = [
+        str(Path(sys.executable).with_name("hookctl")),
+        f"--address={address}",
+        "worker",
+        "bench.definitions",
+    ]
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=Path(__file__).parent.parent, stdout=log, stderr=log
+        )
+    try:
+        yield process.pid
+    except Exception as error:
+        if process.poll() is not None:
+            raise RuntimeError(f"the worker has ended:\n{log_file.read_text()}") from error
+        raise
+    finally:
+        process.terminate()
+        process.wait(60)

@@ -1,0 +1,1 @@
+"""The benchmarks can be run; how fast anything is, is not tested."""
