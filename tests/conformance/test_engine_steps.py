@@ -237,3 +237,15 @@ async def test_work_that_nobody_serves_fails_its_run(work: Work) -> None:
     assert await work.call(fail_unserved, entry)
     assert (await work.log("new"))[-1].run_failed.failure.type == "WORKFLOW_NOT_SERVED"
     assert await work.store.transact(read_queue_names, None) == []
+
+
+async def test_a_step_that_has_failed_for_its_losses_takes_no_late_result(work: Work) -> None:
+    """The other step is open still: a second end would not even be noticed."""
+    for attempt in range(1, MAX_LOSSES + 1):
+        leased = await work.taken()
+        await work.call(lose_step, "r", "s1", attempt)
+    log = await work.log()
+    assert log[-1].WhichOneof("data") == "step_failed"
+    with pytest.raises(StaleTurnError):
+        await work.report(leased, output=OUT)
+    assert await work.log() == log

@@ -97,7 +97,7 @@ async def test_dispose_then_create_of_one_token_is_no_conflict(work: Work) -> No
     ]
 
 
-async def test_a_conflict_is_told_and_the_turn_goes_on_if_it_is_awaited(work: Work) -> None:
+async def test_a_turn_goes_on_with_a_conflict_and_if_its_claims_are_awaited(work: Work) -> None:
     for run_id in ("r", "other"):
         await work.start(run_id, workflow=run_id)
     first, second = await work.turn("r"), await work.turn("other")
@@ -105,8 +105,9 @@ async def test_a_conflict_is_told_and_the_turn_goes_on_if_it_is_awaited(work: Wo
     assert second is not None
     won = await work.complete(first, HookSpec("h", "token"), awaits_claims=True)
     assert won.goes_on
+    assert not (await work.complete(first, HookSpec("h2", "mine"), seen=3)).goes_on
     lost = await work.complete(second, HookSpec("h", "token"), HookSpec("h2", "token"))
-    assert not lost.goes_on
+    assert lost.goes_on
     conflicts = [e.hook_conflict.conflict.run_id for e in lost.events]
     assert conflicts == ["r", "r"]
     assert [e.turn for e in lost.events] == [1, 1]

@@ -108,7 +108,7 @@ def test_a_step_is_kept_by_heartbeats_without_a_stream(hasty: Daemon) -> None:
             lost = start(api)
             for _ in range(3):
                 # Something that is not kept lapses again and again meanwhile.
-                assert eventually(lambda: kept(worker, step) and other.has_turns())
+                assert eventually(lambda: kept(worker, step) and kept(other) and other.has_turns())
                 assert other.turn().run_id == lost
             assert not other.has_steps()
             worker.complete_step(step)
@@ -131,22 +131,57 @@ def test_a_second_stream_replaces_the_first_one(api: Api) -> None:
 
 
 def test_leases_lapse_without_heartbeats(hasty: Daemon) -> None:
+    """A worker that says something, but not that it is at this, has lost it."""
     api = Api(hasty.channel(), "p")
     run_id = start(api)
-    with connected(api) as silent:
-        turn = silent.turn()
-        # Its stream is open, but it says nothing. It may be handed the turn again.
-        again = silent.turn()
+    with connected(api) as worker:
+        turn = worker.turn()
+        eventually(lambda: worker.heartbeat() == [] and worker.has_turns())
+        # Its stream is open: it may be handed the turn again.
+        again = worker.turn()
         assert (again.run_id, again.last_seq) == (run_id, turn.last_seq)
-        silent.complete_turn(again, schedule())
-        step = silent.step()
-        again_step = silent.step()
-        assert (again_step.step_id, again_step.attempt) == (step.step_id, 2)
-        assert silent.heartbeat([step]) == [ref(step)]
-        silent.complete_step(again_step)
+        worker.complete_turn(again, schedule())
+        step = worker.step()
+        eventually(lambda: worker.heartbeat() == [] and worker.has_steps())
+        second = worker.step()
+        assert (second.step_id, second.attempt) == (step.step_id, 2)
+        assert worker.heartbeat([step]) == [ref(step)]
+        worker.complete_step(second)
     lapsed = logged(hasty, "lease lapsed")
     assert [line.get("step") for line in lapsed] == [None, "charge"]
     assert {line["run_id"] for line in lapsed} == {run_id}
+
+
+@pytest.mark.parametrize("what", ["turn", "step"])
+def test_a_worker_that_is_silent_is_not_handed_the_same_again(hasty: Daemon, what: str) -> None:
+    """Its machine may be gone, and the connection does not know it."""
+    api = Api(hasty.channel(), "p")
+    run_id = start(api)
+    with connected(api) as worker:
+        turn = worker.turn()
+        if what == "step":
+            worker.complete_turn(turn, schedule())
+            worker.step()
+        assert worker.ended() == grpc.StatusCode.OK
+        assert not worker.has_turns() + worker.has_steps()
+        assert queues(api)["flow" if what == "turn" else "charge"].length == 1
+        assert not queues(api)["flow" if what == "turn" else "charge"].workers
+        # If it is there after all, it comes back, and goes on.
+        with connected(api, worker_id=worker.worker_id) as again:
+            assert (again.turn() if what == "turn" else again.step()).run_id == run_id
+    (line,) = logged(hasty, "worker silent, its stream is ended")
+    assert line["worker_id"] == worker.worker_id
+
+
+def test_a_worker_that_has_nothing_to_do_may_be_silent(hasty: Daemon) -> None:
+    api = Api(hasty.channel(), "p")
+    with connected(api) as idle, connected(api, {"other": "v1"}, []) as busy:
+        start(api, workflow="other")
+        for _ in range(3):  # Two leases later
+            busy.turn()
+            eventually(lambda: busy.heartbeat() == [] and busy.has_turns())
+        run_id = start(api)
+        assert idle.turn().run_id == run_id
 
 
 def test_heartbeats_keep_leases(hasty: Daemon) -> None:
@@ -157,11 +192,13 @@ def test_heartbeats_keep_leases(hasty: Daemon) -> None:
         step = worker.step()
         start(api)
         turn = worker.turn()
-        # Something that is not kept lapses twice meanwhile.
         other = Worker(api, {"other": "v1"}, []).connect()
         lost = start(api, workflow="other")
         for _ in range(3):
-            assert eventually(lambda: kept(worker, step, [turn]) and other.has_turns())
+            # What is not kept lapses again and again meanwhile.
+            assert eventually(
+                lambda: kept(worker, step, [turn]) and kept(other) and other.has_turns()
+            )
             assert other.turn().run_id == lost
         assert not worker.has_turns()
         assert not worker.has_steps()
@@ -171,9 +208,11 @@ def test_heartbeats_keep_leases(hasty: Daemon) -> None:
     assert {line["run_id"] for line in logged(hasty, "lease lapsed")} == {lost}
 
 
-def kept(worker: Worker, step: pb.StepTask, turns: Sequence[pb.TurnTask] = ()) -> bool:
-    """Says that a worker is at something; true when it still has the step."""
-    return worker.heartbeat([step], turns) == []
+def kept(
+    worker: Worker, step: pb.StepTask | None = None, turns: Sequence[pb.TurnTask] = ()
+) -> bool:
+    """Says that a worker is at something, if at anything; true when it still has the step."""
+    return worker.heartbeat([step] if step else [], turns) == []
 
 
 def test_a_step_that_loses_worker_after_worker_fails(hasty: Daemon) -> None:
@@ -183,8 +222,10 @@ def test_a_step_that_loses_worker_after_worker_fails(hasty: Daemon) -> None:
     with connected(api, steps=["charge"], max_steps=1) as worker:
         turn = worker.turn()
         worker.complete_turn(turn, schedule(max_retries=0))
-        attempts = [worker.step().attempt for _ in range(10)]
-        assert attempts == list(range(1, 11))
+        for attempt in range(1, 11):
+            eventually(lambda: worker.heartbeat() == [] and worker.has_steps())
+            assert worker.step().attempt == attempt
+        eventually(lambda: worker.heartbeat() == [] and worker.has_turns())
         turn = worker.turn()
         assert kinds(turn.events) == ["step_failed"]
         assert turn.events[0].step_failed.failure.type == "WORKER_LOST"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from pathlib import Path
 
@@ -146,6 +147,22 @@ def test_unknown_workflow_or_step_name_fails_if_so_configured(tmp_path: Path) ->
         many = [start(api, workflow="nobody") for _ in range(150)]
         for run_id in many:
             assert api.ended(run_id).status == RUN_STATUS_FAILED
+
+
+def test_a_worker_that_restarts_is_waited_for(tmp_path: Path) -> None:
+    """What counts is for how long nobody was there, and not for how long the run waits."""
+    with running(tmp_path, "--fail-unserved-after=1s") as daemon:
+        api = Api(daemon.channel(), "p")
+        with connected(api, max_turns=0) as worker:
+            old = start(api)
+            # When this one fails, the other is as old.
+            assert api.ended(start(api, workflow="nobody")).status == RUN_STATUS_FAILED
+            assert api.run(old).status == RUN_STATUS_PENDING
+            gone = time.time_ns()
+            worker.disconnect()
+            ended = api.ended(old)
+    assert ended.status == RUN_STATUS_FAILED
+    assert ended.ended_at.ToNanoseconds() - gone > 990_000_000
 
 
 def test_unknown_workflow_waits_if_not(api: Api) -> None:

@@ -89,6 +89,17 @@ def test_who_has_not_the_run_in_memory_takes_no_turn(api: Api) -> None:
         assert (turn.run_id, turn.after_seq) == (run_id, answer.last_seq)
 
 
+def test_who_has_no_room_takes_no_turn(api: Api) -> None:
+    start(api, "r")
+    with connected(api, max_turns=1) as worker:
+        (step,) = worker.complete_turn(worker.turn(), schedule(), take_steps=1).steps
+        start(api, "s")
+        busy = worker.turn()
+        assert not worker.complete_step(step, take_turn=True).HasField("turn")
+        worker.complete_turn(busy, complete())
+        assert worker.turn().run_id == "r"
+
+
 def test_a_step_that_fails_is_tried_again_until_its_policy_ends(api: Api) -> None:
     start(api)
     with connected(api) as worker:

@@ -121,7 +121,8 @@ def test_the_methods_of_the_handles():
         "project", "resume_hook", "start", "stats",
     }  # fmt: skip
     assert public(hookd.Run) == {
-        "cancel", "chunks", "close_stream", "complete", "create_hook", "events", "fail", "hook",
+        "cancel", "chunks", "client", "close_stream", "complete", "create_hook", "events", "fail",
+        "hook",
         "hooks", "info", "keep_alive", "project", "readable", "return_value", "run_id",
         "started", "status", "streams", "waits", "watch", "write",
     }  # fmt: skip

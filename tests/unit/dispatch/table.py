@@ -55,10 +55,13 @@ class Table:
         self.entries: dict[int, Entry] = {}
         self.news = Silent()
         self.board = Board(self.news, lambda session: None)  # type: ignore[arg-type]
-        self.leases = Leases(self.board, 3600, self._lost)
+        self.leases = Leases(self.board, 3600, self._lost, self._silent)
 
     def _lost(self, work: Work) -> None:
         raise AssertionError(f"the lease of {work.entry} lapsed")
+
+    def _silent(self, session: Session) -> None:
+        raise AssertionError(f"{session.worker_id} was silent")
 
     def put(
         self,

@@ -156,7 +156,7 @@ async def test_a_worker_that_reconnects_keeps_what_it_has() -> None:
     table.read()
     one, two = table.lease(first)
     second = table.join("w", max_turns=2)
-    assert (first.replaced, second.holds) == (True, {one, two})
+    assert (first.over, second.holds) == (True, {one, two})
     assert table.board.leave(first) == []
     table.check()
     table.finish(one)

@@ -103,11 +103,12 @@ class Story:
         if not commands:
             return False
         self.turns += 1
+        before = len(self.events)
         for command in commands:
             kind = command.WhichOneof("command")
             assert kind is not None
             getattr(self, f"_{kind}")(getattr(command, kind))
-        return awaits
+        return awaits or any(e.HasField("hook_conflict") for e in self.events[before:])
 
     def settle(self) -> Story:
         """Completes turns until the run is put aside."""

@@ -5,12 +5,13 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hookd.durations import seconds
 from hookd.errors import InvalidArgumentError
 from hookd.workflows.deterministic import now
 from hookd.workflows.errors import OutsideWorkflowError
 from hookd.workflows.hooks import create_hook
-from hookd.workflows.spans import span_seconds, wire_duration, wire_time
 from hookd.workflows.timers import sleep
+from hookd.workflows.times import wire_duration, wire_time
 
 from tests.unit.workflows.story import START, Story, execution_of, play
 
@@ -33,7 +34,7 @@ from tests.unit.workflows.story import START, Story, execution_of, play
     ],
 )
 def test_durations(text, length):
-    assert span_seconds(text, "duration") == pytest.approx(length)
+    assert seconds(text, "duration") == pytest.approx(length)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_durations(text, length):
 )
 def test_no_durations(wrong):
     with pytest.raises(InvalidArgumentError, match="duration"):
-        span_seconds(wrong, "duration")
+        seconds(wrong, "duration")
 
 
 def test_timers_are_rounded_up_to_what_the_daemon_counts():

@@ -1,0 +1,1 @@
+"""Workflows that the tests have workers execute in processes of their own."""
