@@ -11,7 +11,7 @@ from hookd.workflows.hook_types import define_hook
 from hookd.workflows.hooks import create_hook
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.story import Story, execution_of
+from tests.unit.runtime.story import Story, execution_of
 
 
 async def test_a_wait_gives_the_next_payload():

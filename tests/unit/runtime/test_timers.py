@@ -13,7 +13,7 @@ from hookd.workflows.hooks import create_hook
 from hookd.workflows.timers import sleep
 from hookd.workflows.times import wire_duration, wire_time
 
-from tests.unit.workflows.story import START, Story, execution_of, play
+from tests.unit.runtime.story import START, Story, execution_of, play
 
 
 @pytest.mark.parametrize(

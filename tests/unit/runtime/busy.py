@@ -17,7 +17,7 @@ from hookd.workflows.metadata import set_attributes
 from hookd.workflows.timers import sleep
 from hookd.workflows.writable import get_writable
 
-from tests.unit.workflows.story import Story
+from tests.unit.runtime.story import Story
 
 
 @step

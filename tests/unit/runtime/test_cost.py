@@ -7,7 +7,7 @@ from hookd.workflows.definition import step
 from hookd.workflows.hooks import create_hook
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.story import Story, execution_of
+from tests.unit.runtime.story import Story, execution_of
 
 
 @step

@@ -11,7 +11,7 @@ from hookd.workflows.hooks import create_hook
 from hookd.workflows.loop import WorkflowLoop
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.story import Story, execution_of
+from tests.unit.runtime.story import Story, execution_of
 
 # Tasks that nobody keeps, on purpose.
 spawn = asyncio.create_task

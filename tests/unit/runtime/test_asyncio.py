@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 import pytest
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.story import play
+from tests.unit.runtime.story import play
 
 Sleep = Callable[[float], Awaitable[None]]
 SCENARIOS: list[Callable[[Sleep], Awaitable[object]]] = []

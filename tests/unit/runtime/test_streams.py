@@ -15,7 +15,7 @@ from hookd.workflows.step_context import StepContext, current_step, get_step_met
 from hookd.workflows.timers import sleep
 from hookd.workflows.writable import get_writable
 
-from tests.unit.workflows.story import Story, execution_of
+from tests.unit.runtime.story import Story, execution_of
 
 
 class FakeRun:

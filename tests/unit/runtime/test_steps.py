@@ -12,7 +12,7 @@ from hookd.workflows.errors import StepFailedError, WorkflowRuleError
 from hookd.workflows.hooks import create_hook
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.story import Story, execution_of, play
+from tests.unit.runtime.story import Story, execution_of, play
 
 
 @step

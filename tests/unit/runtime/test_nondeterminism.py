@@ -10,7 +10,7 @@ from hookd.workflows.metadata import set_attributes
 from hookd.workflows.timers import sleep
 from hookd.workflows.writable import get_writable
 
-from tests.unit.workflows.story import Story, execution_of
+from tests.unit.runtime.story import Story, execution_of
 
 
 @step

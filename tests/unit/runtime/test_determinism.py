@@ -15,8 +15,8 @@ from hookd.workflows.deterministic import now, uuid4
 from hookd.workflows.deterministic import random as run_random
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.busy import play_at_random
-from tests.unit.workflows.story import START, Story
+from tests.unit.runtime.busy import play_at_random
+from tests.unit.runtime.story import START, Story
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,7 +46,7 @@ def test_the_context_of_the_worker_plays_no_part():
 def test_hashes_and_addresses_play_no_part():
     def played(seed: str, ballast: int) -> str:
         return subprocess.run(
-            [sys.executable, "-m", "tests.unit.workflows.busy", str(ballast)],
+            [sys.executable, "-m", "tests.unit.runtime.busy", str(ballast)],
             env={**os.environ, "PYTHONHASHSEED": seed},
             cwd=ROOT,
             check=True,

@@ -15,7 +15,7 @@ from hookd.errors import (
 from hookd.workflows.definition import workflow
 from hookd.workflows.errors import OutsideWorkflowError, WorkflowRuleError
 
-from tests.unit.workflows.story import Story
+from tests.unit.runtime.story import Story
 
 
 @workflow(name="shop.ship")

@@ -15,7 +15,7 @@ from hookd.workflows.hooks import create_hook
 from hookd.workflows.loop import WorkflowLoop, WorkflowTask
 from hookd.workflows.timers import sleep
 
-from tests.unit.workflows.story import Story
+from tests.unit.runtime.story import Story
 
 ROOT = Path(__file__).parents[3]
 
@@ -178,7 +178,7 @@ def test_ending_from_outside_when_the_code_has_returned():
 def test_the_end_of_the_process():
     script = """
 import sys
-from tests.unit.workflows.test_putting_aside import suspended
+from tests.unit.runtime.test_putting_aside import suspended
 class Log(list):
     def append(self, item): print(item)
 log = Log()
