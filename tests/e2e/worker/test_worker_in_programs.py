@@ -92,7 +92,8 @@ async def test_a_mistake_of_the_runtime_fails_no_run(
         run = await client.start(total, [1])
         await asyncio.wait_for(given_up.wait(), 30)
         assert await run.return_value(timeout=30) == 1
-    (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    errors = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    (record,) = [each for each in errors if each.name == "hookd.worker"]
     assert run.run_id in record.getMessage()
     assert record.exc_info is not None
 
