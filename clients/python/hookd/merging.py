@@ -1,51 +1,49 @@
 """Sends hooks that are created at the same time in one call.
 
-A call costs the daemon and the client far more than a claim. So while some
-calls are on their way, the claims that come gather, and go together in the
-next; a claim that comes alone goes alone, at once.
+A call costs the daemon and the client far more than a claim. So while calls
+are on their way, the claims that come gather, and go together in the next; a
+claim that comes alone goes alone, at once. Nothing waits for others to come.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
-import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hookd.batches import batches, check_count
-from hookd.errors import ClientClosedError, DeadlineExceededError, HookdError
-from hookd.status import error_from_item
+from hookd.errors import ClientClosedError, DeadlineExceededError, HookdError, UnavailableError
+from hookd.pending import PendingClaims
+from hookd.retry import Backoff
+from hookd.status import error_from_item, is_transient
 from hookd.tracing import trace_metadata
+from hookd.v1 import errors_pb2
 from hookd.v1 import hook_service_pb2 as pb
+from hookd.workflows.context import refuse_inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hookd.pending import PendingClaim
     from hookd.transport import Transport
 
 # One is on its way while the daemon answers the other.
 _MOST_CALLS = 2
-# So much later than its call a claim says itself that there was no answer.
-_GRACE = 0.5
-
-
-@dataclass(slots=True)
-class _Waiting:
-    claim: pb.HookClaim
-    disposable: bool
-    deadline: float
-    answer: asyncio.Future[pb.ClaimedHook]
 
 
 class ClaimMerger:
-    """Creates hooks, those of one moment together."""
+    """Creates hooks, those of one moment together.
+
+    Each claim keeps a deadline, an answer and an end of its own: whatever
+    happens to the others of its group, it is told what it would have been
+    told alone.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._waiting: list[_Waiting] = []
-        self._calls = 0
+        self._pending = PendingClaims(transport.timeout)
+        self._gathered: list[PendingClaim] = []
+        self._senders = 0
 
     async def create(self, claim: pb.HookClaim, *, disposable: bool) -> pb.ClaimedHook:
         """Creates one hook.
@@ -59,110 +57,188 @@ class ClaimMerger:
         Raises:
             HookdError: What the daemon said about this hook.
         """
-        answer: asyncio.Future[pb.ClaimedHook] = asyncio.get_running_loop().create_future()
-        timeout = self._transport.timeout
-        waiting = _Waiting(claim, disposable, time.monotonic() + timeout, answer)
+        refuse_inside("a call of a client")
+        pending = self._pending.add(claim, disposable=disposable)
         if trace_metadata():
             # It is traced: its context is for itself.
-            self._transport.spawn(self._send([waiting]))
+            self._transport.spawn(self._send_alone(pending))
         else:
-            self._waiting.append(waiting)
-            if self._calls < _MOST_CALLS:
-                self._calls += 1
-                self._transport.spawn(self._work())
-        # It may have to wait for calls that wait for the daemon themselves.
+            self._gathered.append(pending)
+            self._see_to_it()
         try:
-            async with asyncio.timeout(timeout + _GRACE):
-                return await answer
+            return await pending.answer
         except asyncio.CancelledError:
-            if answer.done() and not answer.cancelled() and not answer.exception():
+            if pending.won():
                 # The answer and the cancellation came at the same time.
-                self._give(waiting, answer.result())
+                self._give_back(pending)
             raise
-        except TimeoutError as error:
-            if isinstance(error, HookdError):
-                raise
-            raise DeadlineExceededError(f"No answer within {timeout:g} s") from None
-
-    async def _work(self) -> None:
-        """Sends what has gathered until nothing is left."""
-        try:
-            while self._waiting:
-                # Whoever gave up before its claim was sent has claimed nothing.
-                ready = [item for item in self._waiting if not item.answer.done()]
-                batch = next(batches(ready, lambda item: item.claim.ByteSize()), [])
-                self._waiting = ready[len(batch) :]
-                await self._send(batch)
         finally:
-            self._calls -= 1
-            if self._transport.closed:
-                _give_up(self._waiting)
-                self._waiting.clear()
+            self._pending.remove(pending)
 
-    async def _send(self, batch: Sequence[_Waiting]) -> None:
+    def close(self) -> None:
+        """Tells everybody who waits that the client was closed."""
+        self._gathered.clear()
+        self._pending.close(ClientClosedError("The client was closed"))
+
+    def _see_to_it(self) -> None:
+        """Makes sure that what has gathered is sent when a call is free."""
+        # A sender begins in the next turn of the loop: so what comes in this
+        # turn goes with the first.
+        if self._senders < _MOST_CALLS:
+            self._senders += 1
+            self._transport.spawn(self._keep_sending())
+
+    async def _keep_sending(self) -> None:
+        """Sends one group after the other until nothing is left."""
         try:
-            if len(batch) == 1:
-                await self._send_one(batch[0])
-            elif batch:
-                await self._send_many(batch)
-        except HookdError as error:
-            for item in batch:
-                if not item.answer.done():
-                    # One object for all would collect the traces of all.
-                    item.answer.set_exception(copy.copy(error))
+            while group := self._next_group():
+                await self._send(group)
+                # Those who were just answered, and claim again at once, go along.
+                await asyncio.sleep(0)
         except asyncio.CancelledError:
-            _give_up(batch)
+            self.close()
             raise
+        finally:
+            self._senders -= 1
 
-    async def _send_one(self, item: _Waiting) -> None:
-        response = await self._transport.call(
-            self._transport.hooks.CreateHook,
-            pb.CreateHookRequest(
-                project=self._transport.project, run_id=item.claim.run_id, hook=item.claim.hook
-            ),
-            timeout=item.deadline - time.monotonic(),
+    def _next_group(self) -> list[PendingClaim]:
+        """Takes what goes into the next call from what has gathered."""
+        ready = []
+        for pending in self._gathered:
+            if not pending.answer.done():
+                ready.append(pending)
+            elif pending.backoff is not None:
+                self._give_back(pending)
+            # Who gave up before the first attempt has claimed nothing.
+        group = next(batches(ready, _size), [])
+        self._gathered = ready[len(group) :]
+        return group
+
+    async def _send(self, group: Sequence[PendingClaim]) -> None:
+        """Makes one call, and sees to it that each of the group has its answer some time."""
+        try:
+            if len(group) == 1:
+                await self._create_one(group[0], retry=False)
+            else:
+                await self._create_many(group)
+        except DeadlineExceededError:
+            for pending in group:
+                self._pending.expired(pending)
+        except HookdError as error:
+            if is_transient(error):
+                self._put_aside(group, error)
+            elif len(group) == 1:
+                group[0].fail(error)
+            else:
+                # Refused as a whole, perhaps because of one of them.
+                for pending in group:
+                    if pending.answer.done():
+                        self._give_back(pending)
+                    else:
+                        self._ask_alone(pending)
+        except Exception as error:  # noqa: BLE001 - nobody may wait in vain
+            for pending in group:
+                pending.fail(error)
+
+    def _put_aside(self, group: Sequence[PendingClaim], error: HookdError) -> None:
+        """Lets a group that was not answered be sent again after a while.
+
+        A claim that has not so much time left is told what happened. While the
+        group waits, others may be sent.
+        """
+        loop = asyncio.get_running_loop()
+        backoff = next((p.backoff for p in group if p.backoff is not None), None) or Backoff()
+        delay = backoff.delay()
+        again = []
+        for pending in group:
+            if pending.answer.done():
+                if isinstance(error, UnavailableError):
+                    self._give_back(pending)  # It may have been created.
+            elif loop.time() + delay >= pending.deadline:
+                pending.fail(error)
+            else:
+                pending.backoff = backoff
+                again.append(pending)
+        if again:
+            loop.call_later(delay, self._take_up, again)
+
+    def _take_up(self, group: Sequence[PendingClaim]) -> None:
+        if not self._transport.closed:
+            self._gathered[:0] = group
+            self._see_to_it()
+
+    def _ask_alone(self, pending: PendingClaim) -> None:
+        if not pending.answer.done():
+            self._transport.spawn(self._send_alone(pending))
+
+    async def _send_alone(self, pending: PendingClaim) -> None:
+        """Sends one claim in calls of its own until it is answered."""
+        try:
+            await self._create_one(pending, retry=True)
+        except DeadlineExceededError:
+            self._pending.expired(pending)
+        except Exception as error:  # noqa: BLE001 - nobody may wait in vain
+            pending.fail(error)
+
+    async def _create_one(self, pending: PendingClaim, *, retry: bool) -> None:
+        transport, claim = self._transport, pending.claim
+        response = await transport.call(
+            transport.hooks.CreateHook,
+            pb.CreateHookRequest(project=transport.project, run_id=claim.run_id, hook=claim.hook),
+            timeout=pending.deadline - asyncio.get_running_loop().time(),
+            retry=retry,
         )
         hook = response.hook
         self._give(
-            item,
-            pb.ClaimedHook(hook_id=hook.hook_id, token=hook.token, revision=hook.revision),
+            pending, pb.ClaimedHook(hook_id=hook.hook_id, token=hook.token, revision=hook.revision)
         )
 
-    async def _send_many(self, batch: Sequence[_Waiting]) -> None:
-        response = await self._transport.call(
-            self._transport.hooks.CreateHooks,
+    async def _create_many(self, group: Sequence[PendingClaim]) -> None:
+        transport = self._transport
+        response = await transport.call(
+            transport.hooks.CreateHooks,
             pb.CreateHooksRequest(
-                project=self._transport.project, hooks=[item.claim for item in batch]
+                project=transport.project, hooks=[pending.claim for pending in group]
             ),
-            timeout=max(item.deadline for item in batch) - time.monotonic(),
+            timeout=max(p.deadline for p in group) - asyncio.get_running_loop().time(),
+            retry=False,
         )
-        check_count(batch, response.results)
-        for item, result in zip(batch, response.results, strict=True):
+        check_count(group, response.results)
+        for pending, result in zip(group, response.results, strict=True):
             if not result.HasField("error"):
-                self._give(item, result.claimed)
-            elif not item.answer.done():
-                item.answer.set_exception(error_from_item(result.error))
+                self._give(pending, result.claimed)
+            elif result.error.reason == errors_pb2.ERROR_REASON_INVALID_ARGUMENT:
+                # It has claimed nothing, and the status of a call says more:
+                # which field is wrong.
+                self._ask_alone(pending)
+            else:
+                pending.fail(error_from_item(result.error))
 
-    def _give(self, item: _Waiting, claimed: pb.ClaimedHook) -> None:
-        if not item.answer.done():
-            item.answer.set_result(claimed)
-        elif item.disposable:
-            self._transport.spawn(self._dispose(item.claim.run_id, claimed.hook_id))
+    def _give(self, pending: PendingClaim, claimed: pb.ClaimedHook) -> None:
+        if pending.answer.done():
+            self._give_back(pending)
+        else:
+            pending.answer.set_result(claimed)
 
-    async def _dispose(self, run_id: str, hook_id: str) -> None:
-        # An error says that its run has ended, or that nobody is there: then
-        # there is nothing to save.
+    def _give_back(self, pending: PendingClaim) -> None:
+        """Disposes a hook that was, or may have been, created for nobody."""
+        # So a call is not cancelled when all its callers are: without its
+        # answer nobody knows what is to be given back.
+        if pending.disposable and not self._transport.closed:
+            self._transport.spawn(self._dispose(pending.claim))
+
+    async def _dispose(self, claim: pb.HookClaim) -> None:
+        # An error says that the hook is not there, that its run has ended, or
+        # that nobody answers: then there is nothing to save.
         with suppress(HookdError):
             await self._transport.call(
                 self._transport.hooks.DisposeHook,
                 pb.DisposeHookRequest(
                     project=self._transport.project,
-                    ref=pb.HookRef(run_id=run_id, hook_id=hook_id),
+                    ref=pb.HookRef(run_id=claim.run_id, hook_id=claim.hook.hook_id),
                 ),
             )
 
 
-def _give_up(batch: Sequence[_Waiting]) -> None:
-    for item in batch:
-        if not item.answer.done():
-            item.answer.set_exception(ClientClosedError("The client was closed"))
+def _size(pending: PendingClaim) -> int:
+    return pending.claim.ByteSize()

@@ -37,6 +37,7 @@ class PayloadReader:
         while self._closed is None:
             if self._reading is None:
                 self._reading = asyncio.ensure_future(self._source.read())
+                self._reading.add_done_callback(_note)
             reading = self._reading
             await asyncio.wait([reading])
             if self._reading is not reading:
@@ -64,6 +65,12 @@ class PayloadReader:
         if reading is not None and not reading.get_loop().is_closed():
             # The collector may run in any thread.
             reading.get_loop().call_soon_threadsafe(reading.cancel)
+
+
+def _note(reading: asyncio.Task[ReceivedPayload | HookClosedError]) -> None:
+    """Says that an error is known: if the next waiter never comes, nobody has missed it."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 class _Source:

@@ -155,6 +155,8 @@ class Transport:
         if self._closed:
             return
         self._closed = True
+        if "merger" in self.__dict__:
+            self.merger.close()
         for task in tuple(self._background):
             task.cancel()
         if "_channel" in self.__dict__:

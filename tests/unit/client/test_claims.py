@@ -125,7 +125,7 @@ async def test_an_error_of_a_merged_call_reaches_each(run, daemon):
     async def broken(request, context):
         await refuse(context, Code.INTERNAL, message="broken")
 
-    daemon.on(CreateHooks=broken)
+    daemon.on(CreateHooks=broken, CreateHook=broken)
     results = await asyncio.gather(*(run.create_hook() for _ in range(3)), return_exceptions=True)
     assert [str(r) for r in results] == ["broken"] * 3
     assert len({id(r) for r in results}) == 3
@@ -153,6 +153,14 @@ async def test_a_cancelled_claim_with_an_id_of_the_users_stays(run, tokens):
     task.cancel()
     await asyncio.sleep(0.2)
     assert tokens.owners == {"t": "mine"}
+
+
+async def test_closing_the_client_in_the_turn_of_a_claim(client, run, tokens):
+    task = asyncio.ensure_future(run.create_hook("t"))
+    await asyncio.sleep(0)
+    await client.close()
+    with pytest.raises(hookd.ClientClosedError):
+        await task
 
 
 async def test_a_batch_has_a_result_for_each(client, tokens):

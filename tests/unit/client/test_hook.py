@@ -9,7 +9,7 @@ import pytest
 from hookd import HookStatus, RunStatus
 from hookd.v1 import common_pb2, hook_service_pb2
 
-from tests.unit.client.fake import refuse
+from tests.unit.client.fake import FakeDaemon, refuse, until
 
 
 class Payloads:
@@ -189,6 +189,26 @@ async def test_a_hook_that_is_forgotten_leaves_no_stream_open(client, payloads):
     gc.collect()
     await asyncio.sleep(0.1)
     assert payloads.open == 0
+
+
+def test_a_read_that_failed_when_nobody_waited_is_no_complaint(caplog):
+    async def main() -> hookd.Hook:
+        daemon = FakeDaemon()
+        payloads = Payloads(daemon)
+        await daemon.start()
+        async with hookd.connect(daemon.address) as client:
+            hook = hookd.Hook(client._transport, client.get_run("r"), hook_id="h", token="t")
+            wait = asyncio.ensure_future(hook)
+            await until(lambda: payloads.open)
+            wait.cancel()
+            await asyncio.wait([wait])
+        await daemon.stop()
+        return hook
+
+    hook = asyncio.run(main())  # It outlives its loop, as a global does.
+    del hook
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 async def test_breaking_out_of_payloads_closes_the_stream(hook, payloads):
