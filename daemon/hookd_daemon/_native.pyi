@@ -1,14 +1,14 @@
-"""The TokenIndex, written in Rust.
+"""What is written in Rust: the index of tokens, and plain claims.
 
 It knows which run owns which token, and nothing else of runs or hooks. It is
 safe to use from any number of threads. Batch calls let other threads run while
 they work.
 """
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self, final
 
-__all__ = ["TokenIndex", "encode_plain_claim"]
+__all__ = ["PlainClaims", "PlainOutcome", "TokenIndex", "encode_plain_claim"]
 
 @final
 class TokenIndex:
@@ -165,6 +165,27 @@ class TokenIndex:
                 the call is kept.
         """
 
+    def load_stored(self, pairs: Iterable[tuple[bytes, bytes]], at_once: int) -> int:
+        """Put the claims of a store, as their keys and records: recovery.
+
+        Of a record, a `ClaimRecord`, only the run's uid and the revision are
+        read. Fields that are not known are passed over.
+
+        Args:
+            pairs: The keys, as `hookd_daemon.store.keys.claim` makes them, and
+                the records.
+            at_once: How many claims to put in one atomic step, at most. The
+                claims of a step are of one project.
+
+        Returns:
+            Their number.
+
+        Raises:
+            ValueError: A key or a record is damaged, or a token is taken
+                already. The message does not name the token. The claims of
+                steps before this one stay.
+        """
+
     def count(self, project: str) -> int:
         """Count the tokens that are claimed in a project.
 
@@ -220,3 +241,77 @@ def encode_plain_claim(
         OverflowError: A number is negative or does not fit into 64 bits.
         UnicodeEncodeError: A text is not valid Unicode.
     """
+
+@final
+class PlainClaims:
+    """Makes plain claims: those of an id and a token alone, for runs at work.
+
+    Args:
+        index: Who owns which token; claims are made there.
+        max_token_bytes: A request with a longer token is not plain.
+    """
+
+    def __new__(cls, index: TokenIndex, max_token_bytes: int) -> Self: ...
+    def claim(
+        self,
+        requests: Sequence[tuple[int, bytes, str, str]],
+        get: Callable[[list[bytes]], list[bytes | None]],
+        put: Callable[[bytes, bytes], None],
+        delete: Callable[[bytes], None],
+        now_ms: int,
+        booted_ms: int,
+        first_revision: int,
+        name_tokens: bool,
+    ) -> PlainOutcome:
+        """Carry out the requests that are plain, one after the other.
+
+        Args:
+            requests: Of each its kind (0 for a `CreateHookRequest`, 1 for a
+                `CreateHooksRequest`, 2 for a `ClaimStreamRequest`), its bytes,
+                the W3C trace context of its call ("" for none), and the project
+                that it must have to be plain ("" for any).
+            get: Reads records by their keys.
+            put: Writes a record.
+            delete: Removes a record.
+            now_ms: The time, in milliseconds since 1970.
+            booted_ms: Since when the daemon runs.
+            first_revision: The revision of the first claim; each uses one.
+            name_tokens: Whether the outcome is to name the tokens that were won.
+
+        Raises:
+            ValueError: A kind is unknown.
+            Exception: Whatever `get`, `put` or `delete` raised. The index may be
+                ahead of what was put then.
+        """
+
+@final
+class PlainOutcome:
+    """What became of a group of requests.
+
+    Attributes:
+        answers: For each request None when it is not plain, and has had no
+            effect; the bytes of its answer; or, for a single claim that was
+            lost, the id of the run that lost, the bytes of the `HookConflict`
+            and the trace context of the owner's claim.
+        revisions: How many revisions were used.
+        won: How many claims were won.
+        lost: How many claims were lost.
+        begun: How many runs were pending until now.
+        grown: The uids of the runs whose logs have grown.
+        tokens: The (project, token) pairs that were won, if they were asked for.
+    """
+
+    @property
+    def answers(self) -> list[bytes | tuple[str, bytes, str] | None]: ...
+    @property
+    def revisions(self) -> int: ...
+    @property
+    def won(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def begun(self) -> int: ...
+    @property
+    def grown(self) -> list[int]: ...
+    @property
+    def tokens(self) -> list[tuple[str, str]]: ...

@@ -27,6 +27,7 @@ from hookd_daemon.api.backend import Backend
 from hookd_daemon.api.counting import PENDING, RUNNING, Counting
 from hookd_daemon.api.gate import Gate
 from hookd_daemon.api.hooks import HookService
+from hookd_daemon.api.lane import ClaimLane
 from hookd_daemon.api.runs import RunService
 from hookd_daemon.api.streams import StreamService
 from hookd_daemon.api.transport import GrpcServer
@@ -174,10 +175,11 @@ class Daemon:
         settings, telemetry = self._settings, self._telemetry
         survey = Survey(dispatcher.board, backend)
         gate = Gate(telemetry.metrics, settings.max_calls_in_flight, settings.max_streams)
+        hooks = HookService(backend)
         grpc_server = GrpcServer(
             [
                 (service(run_service_pb2, "RunService"), RunService(backend, survey)),
-                (service(hook_service_pb2, "HookService"), HookService(backend)),
+                (service(hook_service_pb2, "HookService"), hooks),
                 (service(stream_service_pb2, "StreamService"), StreamService(backend)),
                 (
                     service(worker_service_pb2, "WorkerService"),
@@ -191,6 +193,7 @@ class Daemon:
             gate,
             telemetry.tracing,
             telemetry.metrics,
+            ClaimLane(backend, store, hooks).lanes(),
         )
         http_server = None
         http_address = None

@@ -51,6 +51,12 @@ impl Slot {
     pub(crate) fn decode(encoded: u32) -> Option<Self> {
         (encoded != u32::MAX).then_some(Self(encoded))
     }
+
+    /// The slot that `encode` was given.
+    pub(crate) fn decode_some(encoded: u32) -> Self {
+        debug_assert_ne!(encoded, u32::MAX);
+        Self(encoded)
+    }
 }
 
 struct Chunk {

@@ -16,19 +16,19 @@
 //! reading during every operation, so that a project cannot lose its number
 //! meanwhile.
 
+mod batch;
+pub mod stored;
+
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::IndexError;
 use crate::hash::Hashes;
+use crate::index::batch::{Batch, Item, SHARDS, shard_of};
 use crate::projects::Projects;
 use crate::shard::Shard;
 
 /// The longest token.
 pub const MAX_TOKEN_BYTES: usize = 4096;
-
-/// Enough that threads rarely meet, few enough that `release_run`, which visits
-/// them all, takes a microsecond.
-const SHARDS: usize = 16;
 
 /// The holder of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,8 @@ impl TokenIndex {
         let (projects, number) = self.intern(project);
         let hash = self.hashes.token(number, token);
         let mut shard = self.shards[shard_of(hash)].lock();
-        let owner = shard.claim(&self.hashes, hash, number, token, claim);
+        let hashes = (hash, self.hashes.run(number, claim.run));
+        let owner = shard.claim(hashes, number, token, claim);
         if owner.is_none() {
             projects.add(number, 1);
         }
@@ -131,13 +132,15 @@ impl TokenIndex {
         let mut owners = vec![None; tokens.len()];
         self.visit(number, tokens, |shard, items| {
             let mut claimed = 0;
+            let hashes = |item: &Item| (item.hash, self.hashes.run(number, runs[item.position]));
+            shard.approach_claims(items.iter().map(hashes));
             for item in items {
                 let claim = Owner {
                     run: runs[item.position],
                     revision: first_revision + item.position as u64,
                 };
                 let token = tokens[item.position].as_ref();
-                let owner = shard.claim(&self.hashes, item.hash, number, token, claim);
+                let owner = shard.claim(hashes(item), number, token, claim);
                 claimed += usize::from(owner.is_none());
                 owners[item.position] = owner;
             }
@@ -180,6 +183,7 @@ impl TokenIndex {
         let mut released = vec![false; tokens.len()];
         self.visit(number, tokens, |shard, items| {
             let mut count = 0;
+            shard.approach_releases(&self.hashes, items.iter().map(|item| item.hash));
             for item in items {
                 let token = tokens[item.position].as_ref();
                 let revision = revisions[item.position];
@@ -272,24 +276,26 @@ impl TokenIndex {
             return Ok(());
         }
         let (projects, number) = self.intern(project);
+        let hashes = |item: &Item| (item.hash, self.hashes.run(number, runs[item.position]));
+        let batch = self.batch(number, tokens);
         let mut shards = self.lock_all();
-        let claims = tokens.iter().zip(runs).zip(revisions);
-        for (position, ((token, run), revision)) in claims.enumerate() {
-            let token = token.as_ref();
-            let claim = Owner {
-                run: *run,
-                revision: *revision,
-            };
-            let hash = self.hashes.token(number, token);
-            let present = shards[shard_of(hash)].claim(&self.hashes, hash, number, token, claim);
-            if let Some(owner) = present {
-                for (token, revision) in tokens.iter().zip(revisions).take(position) {
-                    let token = token.as_ref();
-                    let hash = self.hashes.token(number, token);
-                    shards[shard_of(hash)].release(&self.hashes, hash, number, token, *revision);
+        for (shard, items) in batch.by_shard() {
+            shards[shard].approach_claims(items.iter().map(hashes));
+            for item in items {
+                let claim = Owner {
+                    run: runs[item.position],
+                    revision: revisions[item.position],
+                };
+                let token = tokens[item.position].as_ref();
+                let present = shards[shard].claim(hashes(item), number, token, claim);
+                let Some(owner) = present else { continue };
+                for (shard, done) in batch.before(item.position) {
+                    let token = tokens[done.position].as_ref();
+                    let revision = revisions[done.position];
+                    shards[shard].release(&self.hashes, done.hash, number, token, revision);
                 }
                 return Err(IndexError::TokenTaken {
-                    position,
+                    position: item.position,
                     run: owner.run,
                     revision: owner.revision,
                 });
@@ -355,32 +361,15 @@ impl TokenIndex {
         tokens: &[T],
         mut work: impl FnMut(&mut Shard, &[Item]),
     ) {
-        let mut items: Vec<Item> = tokens
-            .iter()
-            .enumerate()
-            .map(|(position, token)| Item {
-                hash: self.hashes.token(number, token.as_ref()),
-                position,
-            })
-            .collect();
-        // By position too: an unstable sort needs no memory of its own.
-        items.sort_unstable_by_key(|item| (shard_of(item.hash), item.position));
-        for items in items.chunk_by(|a, b| shard_of(a.hash) == shard_of(b.hash)) {
-            work(&mut self.shards[shard_of(items[0].hash)].lock(), items);
+        for (shard, items) in self.batch(number, tokens).by_shard() {
+            work(&mut self.shards[shard].lock(), items);
         }
     }
-}
 
-/// An item of a batch.
-struct Item {
-    /// The hash of its token.
-    hash: u64,
-    /// Where in the batch it stands.
-    position: usize,
-}
-
-fn shard_of(hash: u64) -> usize {
-    (hash >> 48) as usize % SHARDS
+    fn batch<T: AsRef<[u8]>>(&self, number: u32, tokens: &[T]) -> Batch {
+        let hash = |token: &T| self.hashes.token(number, token.as_ref());
+        Batch::new(tokens.iter().map(hash))
+    }
 }
 
 fn check_length(position: usize, token: &[u8]) -> Result<(), IndexError> {

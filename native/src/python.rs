@@ -7,12 +7,15 @@
 
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList, PySequence};
 
 use crate::encode::PlainClaim;
 use crate::error::IndexError;
+use crate::index::stored::StoredClaim;
 use crate::index::{self, Held, Owner};
+
+/// What to reserve for a token: a UUID has 36 bytes.
+const USUAL_TOKEN_BYTES: usize = 40;
 
 impl From<IndexError> for PyErr {
     fn from(error: IndexError) -> Self {
@@ -24,23 +27,72 @@ impl From<IndexError> for PyErr {
     }
 }
 
-/// A token of a batch: a reference to the `bytes` object, readable without the
-/// interpreter lock because `bytes` never change.
-struct Token(PyBackedBytes);
+/// The tokens of a batch, copied: readable without the interpreter lock, and
+/// near each other, which Python's objects are not.
+#[derive(Default)]
+struct Tokens {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
 
-impl AsRef<[u8]> for Token {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
+impl Tokens {
+    fn push(&mut self, token: &[u8]) {
+        self.bytes.extend_from_slice(token);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn slices(&self) -> Vec<&[u8]> {
+        let mut begin = 0;
+        let slice = |end: &usize| &self.bytes[std::mem::replace(&mut begin, *end)..*end];
+        self.ends.iter().map(slice).collect()
     }
 }
 
-impl<'py> FromPyObject<'_, 'py> for Token {
+impl<'py> FromPyObject<'_, 'py> for Tokens {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let bytes = object.cast::<PyBytes>()?;
-        Ok(Self(bytes.to_owned().into()))
+        let count = object.len()?;
+        let mut tokens = Self {
+            bytes: Vec::with_capacity(count * USUAL_TOKEN_BYTES),
+            ends: Vec::with_capacity(count),
+        };
+        each(object, |item| {
+            tokens.push(item.cast::<PyBytes>()?.as_bytes());
+            Ok(())
+        })?;
+        Ok(tokens)
     }
+}
+
+/// Runs or revisions of a batch.
+struct Numbers(Vec<u64>);
+
+impl<'py> FromPyObject<'_, 'py> for Numbers {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut numbers = Vec::with_capacity(object.len()?);
+        each(object, |item| {
+            numbers.push(item.extract()?);
+            Ok(())
+        })?;
+        Ok(Self(numbers))
+    }
+}
+
+/// Goes through a sequence; a list needs no iterator.
+fn each<'py>(
+    sequence: Borrowed<'_, 'py, PyAny>,
+    mut take: impl FnMut(Bound<'py, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    if let Ok(list) = sequence.cast::<PyList>() {
+        return list.iter().try_for_each(take);
+    }
+    for item in sequence.cast::<PySequence>()?.try_iter()? {
+        take(item?)?;
+    }
+    Ok(())
 }
 
 type Pair = (u64, u64);
@@ -59,9 +111,35 @@ fn tokens(py: Python<'_>, held: Vec<Held>) -> Vec<(Bound<'_, PyBytes>, u64)> {
         .collect()
 }
 
+/// Stored claims on their way into the index.
+#[derive(Default)]
+struct Claims {
+    tokens: Tokens,
+    runs: Vec<u64>,
+    revisions: Vec<u64>,
+}
+
+impl Claims {
+    fn push(&mut self, claim: StoredClaim<'_>) {
+        self.tokens.push(claim.token);
+        self.runs.push(claim.run);
+        self.revisions.push(claim.revision);
+    }
+
+    /// Loads the claims, and makes room for others.
+    fn load(&mut self, index: &index::TokenIndex, project: &str) -> Result<(), IndexError> {
+        index.load(project, &self.tokens.slices(), &self.runs, &self.revisions)?;
+        self.tokens.bytes.clear();
+        self.tokens.ends.clear();
+        self.runs.clear();
+        self.revisions.clear();
+        Ok(())
+    }
+}
+
 /// Which run of which project owns which hook token.
 #[pyclass(frozen, module = "hookd_daemon._native")]
-pub(crate) struct TokenIndex(index::TokenIndex);
+pub(crate) struct TokenIndex(pub(crate) index::TokenIndex);
 
 #[pymethods]
 impl TokenIndex {
@@ -89,11 +167,15 @@ impl TokenIndex {
         &self,
         py: Python<'_>,
         project: &str,
-        tokens: Vec<Token>,
-        runs: Vec<u64>,
+        tokens: Tokens,
+        runs: Numbers,
         first_revision: u64,
     ) -> PyResult<Vec<Option<Pair>>> {
-        let owners = py.detach(|| self.0.claim_batch(project, &tokens, &runs, first_revision))?;
+        let owners = py.detach(|| {
+            let tokens = tokens.slices();
+            self.0
+                .claim_batch(project, &tokens, &runs.0, first_revision)
+        })?;
         Ok(pairs(owners))
     }
 
@@ -107,10 +189,13 @@ impl TokenIndex {
         &self,
         py: Python<'_>,
         project: &str,
-        tokens: Vec<Token>,
-        revisions: Vec<u64>,
+        tokens: Tokens,
+        revisions: Numbers,
     ) -> PyResult<Vec<bool>> {
-        Ok(py.detach(|| self.0.release_batch(project, &tokens, &revisions))?)
+        Ok(py.detach(|| {
+            self.0
+                .release_batch(project, &tokens.slices(), &revisions.0)
+        })?)
     }
 
     /// Release all tokens of a run; give (token, revision) by revision.
@@ -139,8 +224,8 @@ impl TokenIndex {
     }
 
     /// Give the (run, revision) that holds each token.
-    fn owner_batch(&self, py: Python<'_>, project: &str, tokens: Vec<Token>) -> Vec<Option<Pair>> {
-        pairs(py.detach(|| self.0.owner_batch(project, &tokens)))
+    fn owner_batch(&self, py: Python<'_>, project: &str, tokens: Tokens) -> Vec<Option<Pair>> {
+        pairs(py.detach(|| self.0.owner_batch(project, &tokens.slices())))
     }
 
     /// Put claims with given revisions, all or none.
@@ -148,11 +233,43 @@ impl TokenIndex {
         &self,
         py: Python<'_>,
         project: &str,
-        tokens: Vec<Token>,
-        runs: Vec<u64>,
-        revisions: Vec<u64>,
+        tokens: Tokens,
+        runs: Numbers,
+        revisions: Numbers,
     ) -> PyResult<()> {
-        Ok(py.detach(|| self.0.load(project, &tokens, &runs, &revisions))?)
+        Ok(py.detach(|| {
+            self.0
+                .load(project, &tokens.slices(), &runs.0, &revisions.0)
+        })?)
+    }
+
+    /// Put the claims of a store, `at_once` at a time; give their number.
+    fn load_stored(
+        &self,
+        py: Python<'_>,
+        pairs: &Bound<'_, PyAny>,
+        at_once: usize,
+    ) -> PyResult<usize> {
+        let mut total = 0;
+        let mut project = String::new();
+        let mut claims = Claims::default();
+        for pair in pairs.try_iter()? {
+            let pair: (Bound<'_, PyBytes>, Bound<'_, PyBytes>) = pair?.extract()?;
+            let claim = StoredClaim::decode(pair.0.as_bytes(), pair.1.as_bytes());
+            let claim = claim.map_err(|error| {
+                PyValueError::new_err(format!(
+                    "the table of claims is damaged: claim {total} has {error}"
+                ))
+            })?;
+            if claim.project != project || claims.runs.len() >= at_once {
+                py.detach(|| claims.load(&self.0, &project))?;
+                claim.project.clone_into(&mut project);
+            }
+            claims.push(claim);
+            total += 1;
+        }
+        py.detach(|| claims.load(&self.0, &project))?;
+        Ok(total)
     }
 
     /// Count the tokens that a project holds.
@@ -209,6 +326,7 @@ pub fn encode_plain_claim<'py>(
         revision,
         seq,
         now_ms,
+        traceparent: "",
     };
     (
         PyBytes::new(py, &claim.event()),

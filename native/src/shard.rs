@@ -4,13 +4,13 @@
 //! tokens *in this shard*, so a claim or a release touches one shard only, and
 //! the two views of a claim can never be seen apart.
 
-use hashbrown::hash_table::Entry;
+use std::hint::black_box;
 
 use crate::arena::{Arena, Slot};
 use crate::hash::Hashes;
 use crate::index::{Held, Owner};
 use crate::record::{Record, RecordMut, record_bytes};
-use crate::table::SlotTable;
+use crate::table::{Found, SlotTable, Vacancy};
 
 pub(crate) struct Shard {
     arena: Arena,
@@ -36,39 +36,88 @@ impl Shard {
         RecordMut(self.arena.get_mut(slot))
     }
 
-    pub(crate) fn owner(&self, hash: u64, project: u32, token: &[u8]) -> Option<Owner> {
-        let slot = self
-            .tokens
-            .find(hash, |slot| self.record(*slot).is_token(project, token))?;
-        Some(self.record(slot).owner())
+    /// Reads what claims are going to read, for all of them before any of them.
+    ///
+    /// The memory of a large index is far from the processor. These reads do not
+    /// depend on each other, so the processor waits for many of them at a time;
+    /// claims made one after the other would wait for each of theirs.
+    pub(crate) fn approach_claims(
+        &self,
+        hashes: impl ExactSizeIterator<Item = (u64, u64)> + Clone,
+    ) {
+        let mut seen = 0;
+        for (token, run) in hashes.clone() {
+            seen ^= self.tokens.touch(token) ^ self.runs.touch(run);
+        }
+        black_box(seen);
+        let mut slots = Vec::with_capacity(2 * hashes.len());
+        for (token, run) in hashes {
+            slots.extend(self.tokens.likely(token));
+            slots.extend(self.runs.likely(run));
+        }
+        self.approach(&slots);
     }
 
-    /// Claims a token, or tells its owner. `hash` is that of the token.
+    /// Reads what releases are going to read; see `approach_claims`.
+    pub(crate) fn approach_releases(
+        &self,
+        hashes: &Hashes,
+        tokens: impl ExactSizeIterator<Item = u64> + Clone,
+    ) {
+        let mut seen = 0;
+        for hash in tokens.clone() {
+            seen ^= self.tokens.touch(hash);
+        }
+        let mut slots = Vec::with_capacity(tokens.len());
+        slots.extend(tokens.filter_map(|hash| self.tokens.likely(hash)));
+        self.approach(&slots);
+        let mut neighbours = Vec::with_capacity(2 * slots.len());
+        for slot in slots {
+            let record = self.record(slot);
+            let run = hashes.run(record.project(), record.owner().run);
+            seen ^= self.runs.touch(run);
+            neighbours.extend(record.previous());
+            neighbours.extend(record.next());
+        }
+        black_box(seen);
+        self.approach(&neighbours);
+    }
+
+    /// Reads records. A loop of its own: the shorter it is, the more of its
+    /// reads are under way at a time.
+    fn approach(&self, slots: &[Slot]) {
+        let first = |slot: &Slot| self.arena.get(*slot)[0];
+        black_box(slots.iter().map(first).fold(0, |seen, byte| seen ^ byte));
+    }
+
+    pub(crate) fn owner(&self, hash: u64, project: u32, token: &[u8]) -> Option<Owner> {
+        let found = self
+            .tokens
+            .search(hash, |slot| self.record(slot).is_token(project, token));
+        Some(self.record(found.ok()?.slot).owner())
+    }
+
+    /// Claims a token, or tells its owner.
+    ///
+    /// The hashes are those of the token and of the run.
     pub(crate) fn claim(
         &mut self,
-        hashes: &Hashes,
-        hash: u64,
+        (hash, run_hash): (u64, u64),
         project: u32,
         token: &[u8],
         claim: Owner,
     ) -> Option<Owner> {
-        let arena = &self.arena;
-        let entry = self.tokens.entry(
-            hash,
-            |slot| Record(arena.get(*slot)).is_token(project, token),
-            |slot| {
-                let record = Record(arena.get(*slot));
-                hashes.token(record.project(), record.token())
-            },
-        );
-        let entry = match entry {
-            Entry::Occupied(entry) => return Some(Record(arena.get(*entry.get())).owner()),
-            Entry::Vacant(entry) => entry,
+        let found = self
+            .tokens
+            .search(hash, |slot| self.record(slot).is_token(project, token));
+        let place = match found {
+            Ok(found) => return Some(self.record(found.slot).owner()),
+            Err(place) => place,
         };
         let slot = self.arena.allocate(record_bytes(token.len()));
-        entry.insert(slot);
+        self.tokens.insert(place, slot);
         self.record_mut(slot).write(project, token, claim);
-        self.add_to_run(hashes, project, claim.run, slot);
+        self.add_to_run(run_hash, project, claim.run, slot);
         None
     }
 
@@ -81,23 +130,28 @@ impl Shard {
         token: &[u8],
         revision: u64,
     ) -> bool {
-        let arena = &self.arena;
-        let entry = self.tokens.occupied(hash, |slot| {
-            let record = Record(arena.get(*slot));
+        let found = self.tokens.search(hash, |slot| {
+            let record = self.record(slot);
             record.owner().revision == revision && record.is_token(project, token)
         });
-        let Some(entry) = entry else { return false };
-        let (slot, _) = entry.remove();
+        let Ok(found) = found else { return false };
+        let slot = found.slot;
+        self.tokens.remove(found);
         self.remove_from_run(hashes, slot);
         self.arena.free(slot);
         true
     }
 
+    /// The head of a run's list.
+    fn head(&self, hash: u64, project: u32, run: u64) -> Result<Found, Vacancy> {
+        self.runs
+            .search(hash, |slot| self.record(slot).is_run(project, run))
+    }
+
     /// Adds what a run holds here to `held`.
     pub(crate) fn list_run(&self, hash: u64, project: u32, run: u64, held: &mut Vec<Held>) {
-        let mut next = self
-            .runs
-            .find(hash, |slot| self.record(*slot).is_run(project, run));
+        let first = self.head(hash, project, run);
+        let mut next = first.ok().map(|found| found.slot);
         while let Some(slot) = next {
             let record = self.record(slot);
             held.push(Held::new(record.token(), record.owner().revision));
@@ -114,18 +168,18 @@ impl Shard {
         run: u64,
         held: &mut Vec<Held>,
     ) {
-        let arena = &self.arena;
-        let entry = self
-            .runs
-            .occupied(hash, |slot| Record(arena.get(*slot)).is_run(project, run));
-        let mut next = entry.map(|entry| entry.remove().0);
+        let Ok(first) = self.head(hash, project, run) else {
+            return;
+        };
+        let mut next = Some(first.slot);
+        self.runs.remove(first);
         while let Some(slot) = next {
             let record = Record(self.arena.get(slot));
             held.push(Held::new(record.token(), record.owner().revision));
             next = record.next();
             let hash = hashes.token(project, record.token());
-            if let Some(entry) = self.tokens.occupied(hash, |other| *other == slot) {
-                entry.remove();
+            if let Ok(found) = self.tokens.search(hash, |other| other == slot) {
+                self.tokens.remove(found);
             }
             self.arena.free(slot);
         }
@@ -137,22 +191,12 @@ impl Shard {
     }
 
     /// Makes a claim the head of its run's list.
-    fn add_to_run(&mut self, hashes: &Hashes, project: u32, run: u64, slot: Slot) {
-        let arena = &self.arena;
-        let entry = self.runs.entry(
-            hashes.run(project, run),
-            |slot| Record(arena.get(*slot)).is_run(project, run),
-            |slot| {
-                let record = Record(arena.get(*slot));
-                hashes.run(record.project(), record.owner().run)
-            },
-        );
-        match entry {
-            Entry::Vacant(entry) => {
-                entry.insert(slot);
-            }
-            Entry::Occupied(mut entry) => {
-                let second = std::mem::replace(entry.get_mut(), slot);
+    fn add_to_run(&mut self, hash: u64, project: u32, run: u64, slot: Slot) {
+        match self.head(hash, project, run) {
+            Err(place) => self.runs.insert(place, slot),
+            Ok(head) => {
+                let second = head.slot;
+                self.runs.replace(head, slot);
                 self.record_mut(second).set_previous(Some(slot));
                 self.record_mut(slot).set_next(Some(second));
             }
@@ -171,11 +215,10 @@ impl Shard {
             return;
         }
         let hash = hashes.run(project, run);
-        if let Some(mut entry) = self.runs.occupied(hash, |other| *other == slot) {
-            if let Some(next) = next {
-                *entry.get_mut() = next;
-            } else {
-                entry.remove();
+        if let Ok(head) = self.runs.search(hash, |other| other == slot) {
+            match next {
+                Some(next) => self.runs.replace(head, next),
+                None => self.runs.remove(head),
             }
         }
     }

@@ -130,7 +130,7 @@ async def test_reopening_fills_the_index(rocks_opener: Opener) -> None:
 async def test_recovery_in_several_batches(
     rocks_opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookd_daemon.store.rocks.store.RECOVERY_BATCH", 7)
+    monkeypatch.setattr("hookd_daemon.store.rocks.recovery.CLAIMS_AT_ONCE", 7)
     store = rocks_opener()
 
     async def take_many(tx: Tx, project: str) -> None:

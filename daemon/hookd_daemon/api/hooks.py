@@ -71,31 +71,24 @@ class HookService:
         """Claims many tokens in one commit."""
         project = validate.project(request.project)
         response = pb.CreateHooksResponse()
-        await self._claim_batch(call, project, request.hooks, response.results.add)
+        await self.claim_batch(call, project, request.hooks, response.results.add)
         return response
 
-    async def claim_stream(
-        self, requests: AsyncIterator[pb.ClaimStreamRequest], call: CallContext
-    ) -> AsyncIterator[pb.ClaimStreamResponse]:
-        """Claims batch after batch."""
-        project: str | None = None
-        async for request in requests:
-            asked = validate.project(request.project)
-            if project not in (None, asked):
-                raise InvalidArgumentError("project", "is not the one the stream began with")
-            project = asked
-            response = pb.ClaimStreamResponse(batch_id=request.batch_id)
-            await self._claim_batch(call, project, request.hooks, response.results.add)
-            yield response
-
-    async def _claim_batch(
+    async def claim_batch(
         self,
         call: CallContext,
         project: str,
         hooks: Sequence[pb.HookClaim],
         add: Callable[[], pb.HookClaimResult],
     ) -> None:
-        """Claims a batch, and adds a result for each of its hooks."""
+        """Claims a batch, and adds a result for each of its hooks.
+
+        Args:
+            call: the call.
+            project: the project, checked.
+            hooks: what is claimed.
+            add: makes an empty result, the next one of the answer.
+        """
         validate.count("hooks", len(hooks), validate.MAX_BATCH)
         limit = self._max_token_bytes
         refused: dict[int, HookdError] = {}

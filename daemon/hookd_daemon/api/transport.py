@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health as health_module
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -24,8 +24,9 @@ from grpc_reflection.v1alpha import reflection
 
 from hookd_daemon.api.context import CallContext
 from hookd_daemon.api.gate import Gate
+from hookd_daemon.api.parsing import parser
 from hookd_daemon.api.status import to_status
-from hookd_daemon.errors import HookdError, InvalidArgumentError
+from hookd_daemon.errors import HookdError
 from hookd_daemon.logs import get_logger
 from hookd_daemon.telemetry.metrics import Metrics
 from hookd_daemon.telemetry.tracing import Tracing
@@ -79,6 +80,7 @@ class GrpcServer:
         gate: how many calls are let in.
         tracing: makes a span for each call.
         metrics: is told how long each took.
+        lanes: by the paths of methods, what answers them instead, bytes for bytes.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class GrpcServer:
         gate: Gate,
         tracing: Tracing,
         metrics: Metrics,
+        lanes: Mapping[str, Callable[..., Any]],
     ) -> None:
+        self._lanes = lanes
         self._gate = gate
         self._tracing = tracing
         self._metrics = metrics
@@ -121,97 +125,63 @@ class GrpcServer:
         self, service: ServiceDescriptor, handlers: object
     ) -> grpc.GenericRpcHandler:
         table = {
-            method.name: self._method_handler(
-                service, method, getattr(handlers, snake(method.name))
-            )
+            method.name: self._method_handler(service, method, handlers)
             for method in service.methods
         }
         return grpc.method_handlers_generic_handler(service.full_name, table)
 
     def _method_handler(
-        self, service: ServiceDescriptor, method: MethodDescriptor, handler: Callable[..., Any]
+        self, service: ServiceDescriptor, method: MethodDescriptor, handlers: object
     ) -> grpc.RpcMethodHandler[Any, Any]:
         path = f"/{service.full_name}/{method.name}"
-        parse = parser(GetMessageClass(method.input_type))
+        answer = self._lanes.get(path) or _by_message(method, handlers)
         if not method.server_streaming:
-            return grpc.unary_unary_rpc_method_handler(self._unary(path, parse, handler))
+            return grpc.unary_unary_rpc_method_handler(self._answer_once(path, answer))
         if method.client_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._two_way(path, parse, handler))
-        return grpc.unary_stream_rpc_method_handler(self._stream(path, parse, handler))
+            return grpc.stream_stream_rpc_method_handler(self._answer_stream(path, answer))
+        return grpc.unary_stream_rpc_method_handler(self._answer_stream(path, answer))
 
-    def _unary(
-        self,
-        path: str,
-        parse: Callable[[bytes], Message],
-        handler: Callable[[Any, CallContext], Awaitable[Message]],
+    def _answer_once(
+        self, path: str, answer: Callable[[bytes, CallContext], Awaitable[bytes]]
     ) -> Callable[..., Awaitable[bytes]]:
         gate = self._gate
 
-        async def answer(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        async def serve(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             call = GrpcCall(context, gate)
             with _Watch(self, path, call) as watch:
                 try:
                     gate.enter()
                     try:
-                        response = await handler(parse(data), call)
+                        return await answer(data, call)
                     finally:
                         gate.leave()
-                    return response.SerializeToString()
                 except Exception as error:  # noqa: BLE001 - all are answered
                     await watch.refuse(context, error)
 
-        return answer
+        return serve
 
-    def _stream(
-        self,
-        path: str,
-        parse: Callable[[bytes], Message],
-        handler: Callable[[Any, CallContext], AsyncGenerator[Message]],
+    def _answer_stream(
+        self, path: str, answer: Callable[[Any, CallContext], AsyncGenerator[bytes]]
     ) -> Callable[..., AsyncIterator[bytes]]:
         gate = self._gate
 
-        async def answer(
-            data: bytes, context: grpc.aio.ServicerContext[Any, Any]
+        async def serve(
+            sent: bytes | AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
         ) -> AsyncIterator[bytes]:
             call = GrpcCall(context, gate)
+            if not isinstance(sent, bytes):
+                sent = gate.until_drained(aiter(sent))
             with _Watch(self, path, call) as watch:
                 try:
                     with gate.stream():
                         # Closed with the call: a waiter must not outlive it.
-                        async with aclosing(handler(parse(data), call)) as responses:
+                        async with aclosing(answer(sent, call)) as responses:
                             async for response in responses:
-                                yield response.SerializeToString()
+                                yield response
                 except Exception as error:  # noqa: BLE001 - all are answered
                     await watch.refuse(context, error)
 
-        return answer
-
-    def _two_way(
-        self,
-        path: str,
-        parse: Callable[[bytes], Message],
-        handler: Callable[[AsyncIterator[Any], CallContext], AsyncGenerator[Message]],
-    ) -> Callable[..., AsyncIterator[bytes]]:
-        gate = self._gate
-
-        async def answer(
-            sent: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
-        ) -> AsyncIterator[bytes]:
-            async def requests() -> AsyncIterator[Message]:
-                async for data in gate.until_drained(sent.__aiter__()):
-                    yield parse(data)
-
-            call = GrpcCall(context, gate)
-            with _Watch(self, path, call) as watch:
-                try:
-                    with gate.stream():
-                        async with aclosing(handler(requests(), call)) as responses:
-                            async for response in responses:
-                                yield response.SerializeToString()
-                except Exception as error:  # noqa: BLE001 - all are answered
-                    await watch.refuse(context, error)
-
-        return answer
+        return serve
 
     async def start(self, address: Address) -> Address:
         """Binds the address and begins to serve; port 0 picks a free one.
@@ -297,24 +267,33 @@ class _Watch:
         await context.abort(grpc.StatusCode.INTERNAL, "the daemon failed; its log says why")
 
 
-def parser(message: type[Message]) -> Callable[[bytes], Message]:
-    """Reads bytes as a message.
+def _by_message(method: MethodDescriptor, handlers: object) -> Callable[..., Any]:
+    """What reads the request, has a handler answer it, and writes the answer."""
+    parse = parser(GetMessageClass(method.input_type))
+    handler = getattr(handlers, snake(method.name))
+    return _stream(parse, handler) if method.server_streaming else _unary(parse, handler)
 
-    Raises (the function):
-        InvalidArgumentError: they are none.
-    """
-    name = message.DESCRIPTOR.full_name
 
-    def parse(data: bytes) -> Message:
-        try:
-            return message.FromString(data)
-        except DecodeError:
-            raise InvalidArgumentError(
-                "request",
-                f"{len(data)} bytes are not a {name}; strings must be valid UTF-8",
-            ) from None
+def _unary(
+    parse: Callable[[bytes], Message],
+    handler: Callable[[Any, CallContext], Awaitable[Message]],
+) -> Callable[[bytes, CallContext], Awaitable[bytes]]:
+    async def answer(data: bytes, call: CallContext) -> bytes:
+        return (await handler(parse(data), call)).SerializeToString()
 
-    return parse
+    return answer
+
+
+def _stream(
+    parse: Callable[[bytes], Message],
+    handler: Callable[[Any, CallContext], AsyncGenerator[Message]],
+) -> Callable[[bytes, CallContext], AsyncGenerator[bytes]]:
+    async def answer(data: bytes, call: CallContext) -> AsyncGenerator[bytes]:
+        async with aclosing(handler(parse(data), call)) as responses:
+            async for response in responses:
+                yield response.SerializeToString()
+
+    return answer
 
 
 def snake(name: str) -> str:

@@ -136,8 +136,8 @@ async def create_hook(
         return await _retried(run, spec, HookRecord.FromString(known))
     if not run.active:
         return RunNotActiveError(run.run_id, run.record.status)
-    if by_run:
-        run.begin(moment)
+    if by_run and run.begin(moment):
+        run.save()  # who loses to it in this same transaction is told its status
     token = spec.generated if spec.token is None else spec.token
     revision = tx.revision()
     event, hook, claim = _records(run, moment, spec, token, revision)

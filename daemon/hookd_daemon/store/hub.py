@@ -100,6 +100,11 @@ class Hub:
             if not waiters:
                 del self._waiters[topic]
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether anybody waits for anything."""
+        return bool(self._waiters)
+
     def publish(self, topics: Iterable[Topic]) -> None:
         """Wakes all who listen to one of the topics."""
         if not self._waiters:

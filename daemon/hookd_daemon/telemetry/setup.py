@@ -14,8 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from os import environ
 from typing import TYPE_CHECKING, Any, cast
 
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
@@ -40,6 +38,9 @@ from hookd_daemon.telemetry.metrics import Metrics
 from hookd_daemon.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
     from hookd_daemon.config import Settings
     from hookd_daemon.telemetry.histogram import Histogram
 
@@ -82,6 +83,11 @@ class Telemetry:
             )
         ]
         if _exports_otlp("METRICS"):
+            # Imported where it is used: a daemon without it starts sooner.
+            from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415
+                OTLPMetricExporter,
+            )
+
             self._metric_exporter = OTLPMetricExporter()
             readers.append(_OtlpReader(self._get_histograms, self._metric_exporter))
         self._meter_provider = MeterProvider(readers, resource, shutdown_on_exit=False)
@@ -89,6 +95,10 @@ class Telemetry:
         self._histograms = self.metrics.histograms()
 
         if _exports_otlp("TRACES"):
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415
+                OTLPSpanExporter,
+            )
+
             self._span_exporter = OTLPSpanExporter()
             self._tracer_provider = TracerProvider(resource=resource, shutdown_on_exit=False)
             self._tracer_provider.add_span_processor(BatchSpanProcessor(self._span_exporter))

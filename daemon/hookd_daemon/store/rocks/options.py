@@ -41,6 +41,9 @@ def database_options() -> Options:
     options.set_block_based_table_factory(table)
     options.set_write_buffer_size(16 * MIB)
     options.set_max_write_buffer_number(3)
+    # The same question to a memtable, without a search: less than half the time.
+    options.set_memtable_prefix_bloom_ratio(0.1)
+    options.set_memtable_whole_key_filtering(True)
     options.set_max_total_wal_size(128 * MIB)
     options.set_max_background_jobs(2)
     options.set_compression_type(DBCompressionType.lz4())

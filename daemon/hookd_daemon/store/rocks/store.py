@@ -13,7 +13,6 @@ from rocksdict import Checkpoint, Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from hookd_daemon._native import TokenIndex
 from hookd_daemon.errors import HookdError, StoreUnavailableError
-from hookd_daemon.records.v1.records_pb2 import ClaimRecord
 from hookd_daemon.store import keys
 from hookd_daemon.store.hub import Hub, HubSubscription
 from hookd_daemon.store.rocks.directory import (
@@ -25,15 +24,13 @@ from hookd_daemon.store.rocks.directory import (
 )
 from hookd_daemon.store.rocks.flusher import Flusher
 from hookd_daemon.store.rocks.options import database_options
+from hookd_daemon.store.rocks.recovery import recover_claims, recover_revisions
 from hookd_daemon.store.rocks.tx import RocksTx
 from hookd_daemon.store.transaction import run_at_once
 from hookd_daemon.store.tx import Store, Tally, Topic, Tx
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-#: How many claims go to the index at once during recovery.
-RECOVERY_BATCH = 10_000
 
 
 class RocksStore(Store):
@@ -59,6 +56,10 @@ class RocksStore(Store):
         reserved_revisions: up to which revision a restart knows.
         recovered_tokens: how many claims were read back.
         recovery_seconds: how long that took, with opening the database.
+        unsynced: how commits are written.
+        observe: told what each commit did.
+        hub: wakes who waits for commits.
+        flusher: makes commits durable.
 
     Raises:
         DataDirectoryError: the directory cannot be used.
@@ -79,40 +80,24 @@ class RocksStore(Store):
         except Exception as error:
             self.directory.close()
             raise DataDirectoryError(f"RocksDB cannot open {path}: {error}") from error
-        self._unsynced = WriteOptions()
-        self._unsynced.sync = False
-        self._observe = observe
+        self.unsynced = WriteOptions()
+        self.unsynced.sync = False
+        self.observe = observe
         self._on_failure = on_failure
-        self._hub = Hub()
+        self.hub = Hub()
         self._closed = False
         self._failed = False
         self._backing_up = asyncio.Lock()
         self.index = TokenIndex()
-        self.recovered_tokens = self._recover_claims()
-        self.last_revision = self.reserved_revisions = self._recover_revisions()
+        try:
+            self.recovered_tokens = recover_claims(self.db, self.index)
+        except BaseException:
+            self.db.close()
+            self.directory.close()
+            raise
+        self.last_revision = self.reserved_revisions = recover_revisions(self.db)
         self.recovery_seconds = time.monotonic() - begin
-        self._flusher = Flusher(self._flush, on_flush, self._fail)
-
-    def _recover_claims(self) -> int:
-        total = 0
-        batches: dict[str, tuple[list[bytes], list[int], list[int]]] = {}
-        for key, value in self.pairs(keys.CLAIMS, keys.end_of(keys.CLAIMS)):
-            project, token = keys.split_claim(key)
-            claim = ClaimRecord.FromString(value)
-            tokens, runs, revisions = batches.setdefault(project, ([], [], []))
-            tokens.append(token)
-            runs.append(claim.run_uid)
-            revisions.append(claim.revision)
-            total += 1
-            if len(tokens) >= RECOVERY_BATCH:
-                self.index.load(project, *batches.pop(project))
-        for project, batch in batches.items():
-            self.index.load(project, *batch)
-        return total
-
-    def _recover_revisions(self) -> int:
-        bound: bytes | None = self.db.get(keys.REVISIONS)
-        return 0 if bound is None else int.from_bytes(bound, "big")
+        self.flusher = Flusher(self._flush, on_flush, self.fail)
 
     def pairs(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Reads the keys with ``start <= key < end`` in order."""
@@ -128,8 +113,7 @@ class RocksStore(Store):
         self, fn: Callable[Concatenate[Tx, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """See ``Store.transact``."""
-        if self._closed:
-            raise StoreUnavailableError("the store is closed")
+        self.raise_if_closed()
         tx = RocksTx(self)
         try:
             result = run_at_once(fn, tx, *args, **kwargs)
@@ -143,17 +127,22 @@ class RocksStore(Store):
             tx.undo()
             raise
         if tx.tallies:
-            self._observe(tx.tallies)
-        self._hub.publish(tx.topics)
+            self.observe(tx.tallies)
+        self.hub.publish(tx.topics)
         if tx.writes:
-            await self._flusher.durable()
+            await self.flusher.durable()
         else:
             await self._durable()
         return result
 
+    def raise_if_closed(self) -> None:
+        """Raises StoreUnavailableError when the store is closed, or has failed."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+
     async def _durable(self) -> None:
-        if not self._flusher.idle:
-            await self._flusher.durable()
+        if not self.flusher.idle:
+            await self.flusher.durable()
 
     def _write(self, tx: RocksTx) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -163,9 +152,9 @@ class RocksStore(Store):
             else:
                 batch.put(key, value)
         try:
-            self.db.write(batch, self._unsynced)
+            self.db.write(batch, self.unsynced)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
             raise StoreUnavailableError("the store cannot be written") from error
         bound = tx.writes.get(keys.REVISIONS)
         if bound is not None:
@@ -174,21 +163,22 @@ class RocksStore(Store):
     def _flush(self) -> None:
         self.db.flush_wal(True)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Notes that the store can be written no longer."""
         if self._failed:
             return
         self._failed = True
         self._closed = True
-        self._hub.close()
+        self.hub.close()
         self._on_failure(error)
 
     def subscribe(self, *topics: Topic) -> HubSubscription:
         """See ``Store.subscribe``."""
-        return self._hub.subscribe(*topics)
+        return self.hub.subscribe(*topics)
 
     def end_waits(self) -> None:
         """Ends all waits, now and later, with StoreUnavailableError; transactions go on."""
-        self._hub.close()
+        self.hub.close()
 
     def disk_bytes(self) -> int:
         """Bytes that the database uses on disk, its log included."""
@@ -226,8 +216,8 @@ class RocksStore(Store):
     def close(self) -> None:
         """Makes everything durable and gives the directory free. Waits end, too."""
         self._closed = True
-        self._hub.close()
-        self._flusher.stop()
+        self.hub.close()
+        self.flusher.stop()
         self.db.close()
         self.directory.close()
 
