@@ -27,10 +27,12 @@ from hookd_daemon.errors import StoreUnavailableError
 Waiter = Callable[[Exception | None], None]
 Group = list[Waiter]
 
-#: A group is complete when it has not grown for so many turns of the loop per
-#: commit of the group before, and at most so many in all.
-QUIET_TURNS_PER_COMMIT = 4
-MOST_QUIET_TURNS = 32
+#: A group is complete when it has not grown for so many turns of the loop: these
+#: for a commit that was alone the last time, these more for each that was not,
+#: and at most these in all. A small group costs more than these turns do.
+QUIET_TURNS_ALONE = 2
+QUIET_TURNS_PER_COMMIT = 8
+MOST_QUIET_TURNS = 100
 #: A group is flushed after so many turns, however fast it grows.
 MOST_TURNS = 256
 
@@ -126,7 +128,8 @@ class Flusher:
         """
         now = self._joined
         quiet = quiet + 1 if now == size else 0
-        enough = min(QUIET_TURNS_PER_COMMIT * self._before, MOST_QUIET_TURNS)
+        more = QUIET_TURNS_PER_COMMIT * (self._before - 1)
+        enough = min(QUIET_TURNS_ALONE + more, MOST_QUIET_TURNS)
         if quiet >= enough or turns >= MOST_TURNS:
             self._begin()
         else:
