@@ -1,187 +1,222 @@
-"""``python -m bench``: claims beside an empty handler, memory, workflows beside a peer."""
+"""``python -m bench``: hookd beside what it can be held against, in one run."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
-import statistics
+import sys
 import tempfile
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from rich.console import Console
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import load, machine, servers, workflow_tables, workflows
-from bench.load import Measured
+from bench import disk, load, machine, peers, report, tables, token_index, workflows
+from bench.client import Client, load_generator
+from bench.levels import Levels
+from bench.matrix import Matrix
+from bench.plan import DEFAULT, FULL, PARTS, QUICK, Plan
+from bench.table import Table
 
 app = cyclopts.App(help="Measures hookd on this machine, beside what it can be held against.")
 console = Console()
-LATEST = Path(__file__).parent / "results" / "latest.json"
-BATCH = 256
+if not console.is_terminal:
+    # A log is as wide as it has to be.
+    console.width = 120
+RESULTS = Path(__file__).parent / "results"
+#: The parts that need a load generator.
+LOADED = {"loads", "growth", "footprint"}
+NO_CLIENT = (
+    "There is no load generator, without which most of a figure would be the client: "
+    "`make bench` builds it, with cargo. `--quick` and `--only disk index workflows` do without."
+)
+
+Part = Literal["disk", "index", "loads", "growth", "footprint", "workflows"]
 
 
-def _middle(rounds: list[Measured]) -> Measured:
-    """The round with the median throughput."""
-    return sorted(rounds, key=lambda m: m.per_second)[len(rounds) // 2]
+class Suite:
+    """One run of the suite.
+
+    Args:
+        plan: what to measure.
+        parts: the parts of it.
+        client: puts loads on servers.
+        folder: for the data of all servers.
+        output: where the report goes.
+        progress: what people watch.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        parts: tuple[str, ...],
+        client: Client,
+        folder: Path,
+        output: Path,
+        progress: Progress,
+    ) -> None:
+        self._plan = plan
+        self._parts = parts
+        self._client = client
+        self._folder = folder
+        self._output = output
+        self._progress = progress
+        self._begin = time.monotonic()
+        found: dict[str, peers.Peer] = {}
+        left_out: dict[str, str] = {}
+        if client is load.measure:
+            left_out = dict.fromkeys(peers.NAMES.values(), "the Python client knows hookd alone")
+        elif "loads" in parts:
+            found, left_out = peers.available(folder)
+        self._peers = found
+        self.report: dict[str, Any] = {
+            "plan": plan.name,
+            "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+            "minutes": 0.0,
+            "client": "python" if client is load.measure else "hookd-loadgen",
+            "machine": machine.describe(folder),
+            "peers": {
+                name: {"title": peer.title, "settings": peer.settings}
+                for name, peer in found.items()
+            },
+            "left_out": left_out,
+            "failures": [],
+        }
+        for key, value in self.report["machine"].items():
+            console.print(f"{key}: {value}")
+        for name, why in left_out.items():
+            console.print(f"[yellow]left out:[/yellow] {name}: {why}")
+
+    def measure(self) -> None:
+        """Measures all parts, and writes the report after each."""
+        if "disk" in self._parts:
+            self._part("disk", lambda: disk.measure(self._folder, self._plan.syncs))
+        if "index" in self._parts:
+            self._part("index", lambda: token_index.measure(self._plan))
+        if "loads" in self._parts:
+            self._loads()
+        if {"growth", "footprint"} & set(self._parts):
+            self._levels()
+        if "workflows" in self._parts:
+            self._part(
+                "workflows",
+                lambda: asyncio.run(workflows.measure(self._folder, self._plan.workflows)),
+            )
+
+    def _part(self, part: str, measure: Callable[[], dict[str, Any]]) -> None:
+        task = self._progress.add_task(part, total=None)
+        measured = measure()
+        self._progress.remove_task(task)
+        self._add(part, measured)
+        self._show(part)
+
+    def _add(self, part: str, measured: dict[str, Any]) -> None:
+        self.report[part] = measured
+        self.report["minutes"] = (time.monotonic() - self._begin) / 60
+        report.write(self.report, self._output)
+
+    def _show(self, part: str) -> None:
+        for table in tables.of(part, self.report[part], report.names(self.report)):
+            _print(table)
+
+    def _loads(self) -> None:
+        task = self._progress.add_task("loads", total=self._plan.measurements())
+
+        def advance(what: str) -> None:
+            self._progress.update(task, advance=1, description=what)
+
+        matrix = Matrix(self._folder, self._plan, self._client, self._peers, advance)
+        measured: dict[str, Any] = {"client": matrix.client_check(), "loads": []}
+        for one in self._plan.loads:
+            result = matrix.measure(one)
+            if result["rows"]:
+                measured["loads"].append({"load": one.name, "title": one.title, **result})
+                _print(tables.load_table(measured["loads"][-1], report.names(self.report)))
+            self.report["left_out"] |= matrix.left_out
+            self.report["failures"] += matrix.failures
+            matrix.failures.clear()
+            self._add("loads", measured)
+        self._progress.remove_task(task)
+        for table in list(tables.of("loads", measured, report.names(self.report)))[-2:]:
+            _print(table)
+
+    def _levels(self) -> None:
+        task = self._progress.add_task("growth", total=None)
+
+        def advance(what: str) -> None:
+            self._progress.update(task, description=what)
+
+        levels = Levels(self._folder, self._plan, self._client, advance)
+        wanted = {part: part in self._parts for part in ("growth", "footprint")}
+        measured = levels.measure(**wanted)
+        self._progress.remove_task(task)
+        self.report["failures"] += levels.failures
+        for part, result in measured.items():
+            self._add(part, result)
+            self._show(part)
 
 
-async def _unary(folder: Path, calls: int, rounds: int) -> dict[str, object]:
-    """Claims and empty calls by turns, so that both meet the same noise."""
-    report: dict[str, object] = {}
-    numbers = itertools.count(0, calls)
-    table = Table("in flight", "", "calls/s", "median ms", "p99 ms", "server µs/call")
-    with servers.hookd(folder / "unary") as daemon, servers.empty_handler() as empty:
-        await load.call_all(daemon, load.START_RUN, load.start_requests("unary", 100), 16)
-        for in_flight in (1, 16, 64):
-            claims, nothing, ratios = [], [], []
-            for _ in range(rounds):
-                requests = load.unary_requests("unary", 100, next(numbers), calls)
-                nothing.append(await load.call_all(empty, load.CREATE_HOOK, requests, in_flight))
-                claims.append(await load.call_all(daemon, load.CREATE_HOOK, requests, in_flight))
-                ratios.append(claims[-1].per_second / nothing[-1].per_second)
-            ratio = statistics.median(ratios)
-            for name, one in (("empty handler", _middle(nothing)), ("claim", _middle(claims))):
-                table.add_row(
-                    str(in_flight),
-                    name,
-                    f"{one.per_second:,.0f}",
-                    f"{one.median_ms:.2f}",
-                    f"{one.p99_ms:.2f}",
-                    f"{one.server_us:.0f}",
-                )
-            table.add_row("", "[bold]ratio[/bold]", f"[bold]{ratio:.0%}[/bold]", "", "", "")
-            report[f"in_flight_{in_flight}"] = {
-                "empty": asdict(_middle(nothing)),
-                "claim": asdict(_middle(claims)),
-                "ratio": ratio,
-            }
-    console.print("\n[bold]Unary CreateHook, durable, beside an empty handler[/bold]")
-    console.print(table)
-    return report
-
-
-async def _batches(folder: Path, batches: int, rounds: int) -> dict[str, object]:
-    report: dict[str, object] = {}
-    table = Table("", "batches in flight", "claims/s", "median ms", "p99 ms", "server µs/claim")
-    first = itertools.count(0, batches * BATCH)
-    with servers.hookd(folder / "batches") as daemon:
-        await load.call_all(daemon, load.START_RUN, load.start_requests("batch", 1000), 16)
-        for in_flight in (1, 4, 8):
-            unary, stream = [], []
-            for _ in range(rounds):
-                requests = list(load.batch_requests("batch", 1000, next(first), batches, BATCH))
-                unary.append(
-                    await load.call_all(daemon, load.CREATE_HOOKS, requests, in_flight, BATCH)
-                )
-                await load.check_claimed(daemon, requests[-1], want_new=False)
-                requests = list(load.stream_requests("batch", 1000, next(first), batches, BATCH))
-                stream.append(await load.stream_all(daemon, requests, in_flight, BATCH))
-            for name, one in (("CreateHooks", _middle(unary)), ("ClaimStream", _middle(stream))):
-                table.add_row(
-                    name,
-                    str(in_flight),
-                    f"{one.per_second:,.0f}",
-                    f"{one.median_ms:.2f}",
-                    f"{one.p99_ms:.2f}",
-                    f"{one.server_us:.1f}",
-                )
-                report[f"{name}_{in_flight}"] = asdict(one)
-    console.print(f"\n[bold]Batches of {BATCH} durable claims[/bold]")
-    console.print(table)
-    return report
-
-
-async def _million(folder: Path, tokens: int, runs: int) -> dict[str, object]:
-    """Memory of many active tokens, and the restart with them."""
-    data = folder / "million"
-    with servers.hookd(data) as daemon:
-        empty = machine.resident_bytes(daemon.pid)
-        starts = load.start_requests("million", runs)
-        await load.call_all(daemon, load.START_RUN, starts, 64)
-        with_runs = machine.resident_bytes(daemon.pid)
-        batches = (tokens + BATCH - 1) // BATCH
-        step = 200
-        for begin in range(0, batches, step):
-            count = min(step, batches - begin)
-            requests = list(load.batch_requests("million", runs, begin * BATCH, count, BATCH))
-            await load.call_all(daemon, load.CREATE_HOOKS, requests, 4, BATCH)
-        full = machine.resident_bytes(daemon.pid)
-    begin = time.perf_counter()
-    with servers.hookd(data) as daemon:
-        seconds = time.perf_counter() - begin
-        restarted = machine.resident_bytes(daemon.pid)
-    disk = sum(f.stat().st_size for f in data.rglob("*") if f.is_file())
-    mib = 1024 * 1024
-    report: dict[str, object] = {
-        "tokens": batches * BATCH,
-        "runs": runs,
-        "empty_mib": empty / mib,
-        "with_runs_mib": with_runs / mib,
-        "full_mib": full / mib,
-        "more_mib": (full - empty) / mib,
-        "after_restart_more_mib": (restarted - empty) / mib,
-        "restart_seconds": seconds,
-        "disk_bytes_per_token": disk / (batches * BATCH),
-    }
-    table = Table("", "")
-    table.add_row("active tokens of 36 bytes, on runs", f"{batches * BATCH:,} on {runs:,}")
-    table.add_row("resident memory of an empty daemon", f"{empty / mib:.0f} MiB")
-    table.add_row("more with all tokens", f"[bold]{(full - empty) / mib:.0f} MiB[/bold]")
-    table.add_row("more after a restart", f"{(restarted - empty) / mib:.0f} MiB")
-    table.add_row("restart, process start to serving", f"[bold]{seconds:.2f} s[/bold]")
-    table.add_row("on disk, runs and logs included", f"{disk / (batches * BATCH):.0f} bytes/token")
-    console.print("\n[bold]Many active tokens[/bold]")
-    console.print(table)
-    return report
+def _print(table: Table) -> None:
+    console.print()
+    console.print(table.rich())
+    for note in table.notes:
+        console.print(note, highlight=False)
 
 
 @app.default
 def main(
     *,
-    tokens: Annotated[
-        int, cyclopts.Parameter(help="Active tokens of the memory part.")
-    ] = 1_000_000,
-    calls: Annotated[int, cyclopts.Parameter(help="Unary calls of a round.")] = 3000,
-    batches: Annotated[int, cyclopts.Parameter(help="Batches of a round.")] = 200,
-    rounds: Annotated[int, cyclopts.Parameter(help="Rounds; medians are shown.")] = 5,
-    only: Annotated[str, cyclopts.Parameter(help="unary, batches, memory or workflows.")] = "",
+    only: Annotated[
+        list[Part] | None,
+        cyclopts.Parameter(help="Only these parts.", consume_multiple=True, negative=""),
+    ] = None,
     quick: Annotated[
-        bool, cyclopts.Parameter(help="Only see that workflows can be measured; no peer.")
+        bool,
+        cyclopts.Parameter(help="Only see that everything works, in a minute.", negative=""),
     ] = False,
-    output: Annotated[Path, cyclopts.Parameter(help="Where the report goes.")] = LATEST,
-) -> None:
-    """Measures, prints tables and writes a report in JSON."""
+    full: Annotated[
+        bool,
+        cyclopts.Parameter(
+            help="All concurrencies and connections, 5 million tokens.", negative=""
+        ),
+    ] = False,
+    output: Annotated[Path, cyclopts.Parameter(help="Where the report goes.")] = RESULTS,
+) -> int:
+    """Measures, prints tables, and writes a report: JSON, Markdown, and plots.
+
+    Returns:
+        The exit status: 0; 1 if something failed that must not; 2 if there is
+        nothing to put a load on servers with.
+    """
+    plan = QUICK if quick else FULL if full else DEFAULT
+    parts = tuple(part for part in PARTS if not only or part in only)
+    client = load_generator()
+    if client is None:
+        if not quick and LOADED & set(parts):
+            console.print(NO_CLIENT)
+            return 2
+        client = load.measure
+    console.print(f"Plan: {plan.name}. About {max(1, round(plan.minutes(parts)))} min.")
+    # Below the working directory, for that is on a disk; and others may pass
+    # through it, because PostgreSQL does not run as root.
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:
-        folder = Path(name)
-        facts = machine.describe(folder)
-        for key, value in facts.items():
-            console.print(f"{key}: {value}")
-        report: dict[str, object] = {"machine": facts}
-        if only in ("", "unary"):
-            report["unary"] = asyncio.run(_unary(folder, calls, rounds))
-        if only in ("", "batches"):
-            report["batches"] = asyncio.run(_batches(folder, batches, rounds))
-        if only in ("", "memory"):
-            report["memory"] = asyncio.run(_million(folder, tokens, tokens // 10))
-        if only in ("", "workflows"):
-            size = workflows.QUICK if quick else workflows.Size()
-            measured = asyncio.run(workflows.measure(folder, size))
-            workflow_tables.show(console, measured, size)
-            report["workflows"] = measured
-    console.print(
-        "\nEvery answer of hookd waits for the disk. The client is one Python process on the same"
-        "\nmachine; the requests of claims are made beforehand. Where it is the bottleneck, compare"
-        "\nthe servers' processor time. Not measured: a network, TLS, many connections, large"
-        "\npayloads, several workers."
-    )
-    output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps(report, indent=2) + "\n")
+        Path(name).chmod(0o711)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            suite = Suite(plan, parts, client, Path(name), output, progress)
+            suite.measure()
+    problem = report.draw(output)
+    if problem is not None:
+        console.print(problem)
+    for failure in suite.report["failures"]:
+        console.print(f"[red]failed:[/red] {failure}", highlight=False)
+    console.print(f"The report is in {output / report.MARKDOWN}")
+    return 1 if suite.report["failures"] else 0
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(app())

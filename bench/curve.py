@@ -12,7 +12,7 @@ from typing import Any
 import hookd
 
 from bench import definitions, servers
-from bench.servers import Server
+from bench.processes import Server
 
 WINDOWS = 10
 #: How often the log is replayed by a new worker.

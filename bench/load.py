@@ -1,173 +1,245 @@
-"""The load: calls with requests made beforehand, so that the client does little."""
+"""A load generator in Python, for where the compiled one is not built.
+
+It knows the loads that a quick run needs. Its figures are mostly its own: it
+only shows that the suite works.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
+import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import grpc
 import grpc.aio
 from hookd.v1.common_pb2 import HookSpec
 from hookd.v1.hook_service_pb2 import (
     ClaimStreamRequest,
+    ClaimStreamResponse,
     CreateHookRequest,
     CreateHooksRequest,
     CreateHooksResponse,
     HookClaim,
+    HookClaimResult,
 )
-from hookd.v1.run_service_pb2 import StartRunRequest
+from hookd.v1.run_service_pb2 import CompleteRunRequest, StartRunRequest
 
-from bench.machine import cpu_seconds
-from bench.servers import Server
+from bench.client import Call, Measured, from_answer
+from bench.plan import BATCH
+from bench.processes import Server, cpu_seconds
 
 CREATE_HOOK = "/hookd.v1.HookService/CreateHook"
 CREATE_HOOKS = "/hookd.v1.HookService/CreateHooks"
 CLAIM_STREAM = "/hookd.v1.HookService/ClaimStream"
 START_RUN = "/hookd.v1.RunService/StartRun"
+COMPLETE_RUN = "/hookd.v1.RunService/CompleteRun"
+RUNS = 20
 OPTIONS = [
     ("grpc.max_receive_message_length", 16 << 20),
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
-
-@dataclass(frozen=True)
-class Measured:
-    """What one load came to.
-
-    Attributes:
-        per_second: operations per second.
-        median_ms: median time of one call, in milliseconds.
-        p99_ms: 99th percentile of it.
-        server_us: processor time of the server for one operation, in microseconds.
-    """
-
-    per_second: float
-    median_ms: float
-    p99_ms: float
-    server_us: float
+#: Makes the call with this number over this channel; gives its outcomes.
+Caller = Callable[[grpc.aio.Channel, int], Awaitable[dict[str, int]]]
 
 
-def token(number: int) -> str:
-    """A token of 36 bytes, as long as a UUID."""
-    return f"order-{number:030d}"
+def measure(server: Server, call: Call) -> Measured | None:
+    """Puts a load on hookd or on the empty server; see ``client.Client``."""
+    caller = _CALLERS.get(call.load)
+    if caller is None or call.target not in {"hookd", "empty"}:
+        return None
+    return from_answer(call, asyncio.run(_measure(server, call, caller(call))))
 
 
-def start_requests(prefix: str, runs: int) -> list[bytes]:
-    """Requests that start externally driven runs."""
-    return [
-        StartRunRequest(run_id=f"{prefix}-{i}", workflow="bench", external=True).SerializeToString()
-        for i in range(runs)
-    ]
+async def _measure(server: Server, call: Call, caller: Caller) -> dict[str, Any]:
+    per_call = BATCH if call.load in {"claim-batch", "claim-stream", "fill"} else 1
+    calls = -(-call.count // per_call) if call.count else None
+    if call.load == "release-all":
+        calls = call.runs
+    times: list[tuple[float, float]] = []
+    outcomes: dict[str, int] = {}
+    numbers = iter(range(calls)) if calls is not None else itertools.count()
+    async with _channels(server, call.connections) as channels:
+        if call.target == "hookd" and call.load != "release-all":
+            runs = range(call.runs or RUNS)
+            await asyncio.gather(*(_start(channels[0], call, number) for number in runs))
 
+        begin = time.perf_counter() + (0 if calls is not None else call.warm_up)
+        end = begin + (float("inf") if calls is not None else call.seconds)
 
-def unary_requests(prefix: str, runs: int, first: int, count: int) -> list[bytes]:
-    """Requests that each claim one new token for one of the runs."""
-    return [
-        CreateHookRequest(
-            run_id=f"{prefix}-{i % runs}", hook=HookSpec(hook_id=f"hook-{i}", token=token(i))
-        ).SerializeToString()
-        for i in range(first, first + count)
-    ]
+        async def work(channel: grpc.aio.Channel) -> None:
+            for number in numbers:
+                sent = time.perf_counter()
+                if sent > end:
+                    return
+                came_to = await caller(channel, number)
+                now = time.perf_counter()
+                if now > begin:
+                    times.append((now, now - sent))
+                    for outcome, count in came_to.items():
+                        outcomes[outcome] = outcomes.get(outcome, 0) + count
 
-
-def claims(prefix: str, runs: int, first: int, count: int) -> list[HookClaim]:
-    """Claims of new tokens, neighbours for the same run."""
-    return [
-        HookClaim(
-            run_id=f"{prefix}-{i % (runs * 10) // 10}",
-            hook=HookSpec(hook_id=f"hook-{i}", token=token(i)),
-        )
-        for i in range(first, first + count)
-    ]
-
-
-def batch_requests(prefix: str, runs: int, first: int, batches: int, size: int) -> Iterator[bytes]:
-    """Requests that each claim a batch of new tokens."""
-    for batch in range(batches):
-        hooks = claims(prefix, runs, first + batch * size, size)
-        yield CreateHooksRequest(hooks=hooks).SerializeToString()
-
-
-def stream_requests(prefix: str, runs: int, first: int, batches: int, size: int) -> Iterator[bytes]:
-    """The same for the claim stream."""
-    for batch in range(batches):
-        hooks = claims(prefix, runs, first + batch * size, size)
-        yield ClaimStreamRequest(batch_id=batch, hooks=hooks).SerializeToString()
-
-
-async def call_all(
-    server: Server, path: str, requests: list[bytes], in_flight: int, per_call: int = 1
-) -> Measured:
-    """Makes calls, ``in_flight`` at a time over one connection.
-
-    Args:
-        server: whom to call.
-        path: the method.
-        requests: the messages, one per call.
-        in_flight: how many calls at a time.
-        per_call: how many operations a call is.
-    """
-    times: list[float] = []
-    pending = iter(requests)
-    async with grpc.aio.insecure_channel(server.address, options=OPTIONS) as channel:
-        await channel.channel_ready()
-        call = channel.unary_unary(path)
-
-        async def work() -> None:
-            for request in pending:
-                begin = time.perf_counter()
-                await call(request)
-                times.append(time.perf_counter() - begin)
-
-        cpu, begin = cpu_seconds(server.pid), time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(in_flight)))
+        cpu, own = cpu_seconds(server.pid), time.process_time()
+        started = time.perf_counter()
+        await asyncio.gather(*(work(channels[i % len(channels)]) for i in range(call.concurrency)))
+        whole = time.perf_counter() - started
         seconds = time.perf_counter() - begin
-        cpu = cpu_seconds(server.pid) - cpu
-    operations = len(requests) * per_call
-    return _measured(times, seconds, cpu, operations)
+    # The processor time is known for the warm-up and the rest together.
+    share = seconds / whole
+    latencies = sorted(took for _, took in times)
+    tenths: dict[int, float] = {}
+    for now, took in times:
+        tenth = int((now - begin) * 10)
+        tenths[tenth] = max(tenths.get(tenth, 0.0), took * 1000)
+    operations = sum(outcomes.values())
+    wanted = "conflict" if call.load == "conflict" else None
+    errors = {name: n for name, n in outcomes.items() if name not in {wanted, *_EXPECTED}}
+    return {
+        "seconds": seconds,
+        "calls": len(times),
+        "operations": operations,
+        "per_second": operations / seconds,
+        "latency_ms": _latency(latencies),
+        "timeline_max_ms": [tenths.get(i, 0.0) for i in range(max(tenths, default=-1) + 1)],
+        "client_cpu_seconds": (time.process_time() - own) * share,
+        "server_cpu_seconds": (cpu_seconds(server.pid) - cpu) * share,
+        "outcomes": outcomes,
+        "errors": errors,
+    }
 
 
-async def stream_all(server: Server, requests: list[bytes], in_flight: int, size: int) -> Measured:
-    """Sends batches over one claim stream, at most ``in_flight`` of them unanswered."""
-    times: list[float] = []
-    room = asyncio.Semaphore(in_flight)
-    sent: list[float] = []
-    async with grpc.aio.insecure_channel(server.address, options=OPTIONS) as channel:
-        await channel.channel_ready()
-
-        async def batches() -> AsyncIterator[bytes]:
-            for request in requests:
-                await room.acquire()
-                sent.append(time.perf_counter())
-                yield request
-
-        cpu, begin = cpu_seconds(server.pid), time.perf_counter()
-        async for _ in channel.stream_stream(CLAIM_STREAM)(batches()):
-            times.append(time.perf_counter() - sent[len(times)])
-            room.release()
-        seconds = time.perf_counter() - begin
-        cpu = cpu_seconds(server.pid) - cpu
-    return _measured(times, seconds, cpu, len(requests) * size)
+_EXPECTED = ("claimed", "nothing", "completed")
 
 
-def _measured(times: list[float], seconds: float, cpu: float, operations: int) -> Measured:
-    times.sort()
-    return Measured(
-        per_second=operations / seconds,
-        median_ms=statistics.median(times) * 1000,
-        p99_ms=times[int(len(times) * 0.99)] * 1000,
-        server_us=cpu / operations * 1e6,
-    )
+def _latency(times: list[float]) -> dict[str, float]:
+    if not times:
+        return {}
+    shares = {"min": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    last = len(times) - 1
+    found = {name: times[int(last * share)] * 1000 for name, share in shares.items()}
+    return found | {"mean": sum(times) / len(times) * 1000}
 
 
-async def check_claimed(server: Server, request: bytes, want_new: bool) -> None:
-    """Makes sure that a batch really claims: a benchmark of refusals would be fast, too."""
-    async with grpc.aio.insecure_channel(server.address, options=OPTIONS) as channel:
-        answer = CreateHooksResponse.FromString(await channel.unary_unary(CREATE_HOOKS)(request))
-    for result in answer.results:
-        if not result.HasField("claimed") or result.claimed.already_exists == want_new:
-            raise RuntimeError(f"a claim of the benchmark came to {result}")
+class _channels:
+    """So many connections to a server."""
+
+    def __init__(self, server: Server, number: int) -> None:
+        self._channels = [
+            grpc.aio.insecure_channel(server.address, options=OPTIONS) for _ in range(number)
+        ]
+
+    async def __aenter__(self) -> list[grpc.aio.Channel]:
+        await asyncio.gather(*(channel.channel_ready() for channel in self._channels))
+        return self._channels
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(channel.close() for channel in self._channels))
+
+
+def _run(call: Call, number: int) -> str:
+    return f"run-{call.seed}-{number}"
+
+
+def _spec(call: Call, number: int) -> HookSpec:
+    return HookSpec(hook_id=f"hook-{number}", token=f"{call.seed:020d}{number:016d}")
+
+
+async def _start(channel: grpc.aio.Channel, call: Call, number: int) -> None:
+    request = StartRunRequest(run_id=_run(call, number), workflow="bench", external=True)
+    await channel.unary_unary(START_RUN)(request.SerializeToString())
+
+
+def _claims(call: Call, number: int) -> list[HookClaim]:
+    first = number * BATCH
+    last = min(first + BATCH, call.count) if call.count else first + BATCH
+    return [
+        HookClaim(run_id=_run(call, i % (call.runs or RUNS)), hook=_spec(call, i))
+        for i in range(first, last)
+    ]
+
+
+def _count(results: Iterator[HookClaimResult], asked: int) -> dict[str, int]:
+    """What became of a batch; an empty server has answered with nothing."""
+    counted = {"claimed": 0, "refused": 0}
+    for result in results:
+        counted["claimed" if result.HasField("claimed") else "refused"] += 1
+    found = {name: number for name, number in counted.items() if number}
+    return found or {"nothing": asked}
+
+
+def _claim(call: Call) -> Caller:
+    async def make(channel: grpc.aio.Channel, number: int) -> dict[str, int]:
+        request = CreateHookRequest(run_id=_run(call, number % RUNS), hook=_spec(call, number))
+        await channel.unary_unary(CREATE_HOOK)(request.SerializeToString())
+        return {"claimed": 1}
+
+    return make
+
+
+def _conflict(call: Call) -> Caller:
+    hot = HookSpec(token=f"hot-{call.seed}")
+
+    async def make(channel: grpc.aio.Channel, number: int) -> dict[str, int]:
+        request = CreateHookRequest(run_id=_run(call, 1 + number % (RUNS - 1)), hook=hot)
+        request.hook.hook_id = f"hook-{number}"
+        if number == 0:
+            request.run_id = _run(call, 0)
+        outcome = "claimed" if call.target == "hookd" else "conflict"
+        try:
+            await channel.unary_unary(CREATE_HOOK)(request.SerializeToString())
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.ALREADY_EXISTS:
+                raise
+            outcome = "conflict"
+        return {outcome: 1}
+
+    return make
+
+
+def _batch(call: Call) -> Caller:
+    async def make(channel: grpc.aio.Channel, number: int) -> dict[str, int]:
+        request = CreateHooksRequest(hooks=_claims(call, number))
+        data = await channel.unary_unary(CREATE_HOOKS)(request.SerializeToString())
+        return _count(iter(CreateHooksResponse.FromString(data).results), len(request.hooks))
+
+    return make
+
+
+def _stream(call: Call) -> Caller:
+    streams: dict[grpc.aio.Channel, Any] = {}
+    turns: dict[grpc.aio.Channel, asyncio.Lock] = {}
+
+    async def make(channel: grpc.aio.Channel, number: int) -> dict[str, int]:
+        # One batch of a stream at a time: simple, and slow.
+        async with turns.setdefault(channel, asyncio.Lock()):
+            stream = streams.get(channel)
+            if stream is None:
+                stream = streams[channel] = channel.stream_stream(CLAIM_STREAM)()
+            request = ClaimStreamRequest(batch_id=number, hooks=_claims(call, number))
+            await stream.write(request.SerializeToString())
+            data = await stream.read()
+        return _count(iter(ClaimStreamResponse.FromString(data).results), len(request.hooks))
+
+    return make
+
+
+def _release_all(call: Call) -> Caller:
+    async def make(channel: grpc.aio.Channel, number: int) -> dict[str, int]:
+        request = CompleteRunRequest(run_id=_run(call, number))
+        await channel.unary_unary(COMPLETE_RUN)(request.SerializeToString())
+        return {"completed": 1}
+
+    return make
+
+
+_CALLERS: dict[str, Callable[[Call], Caller]] = {
+    "claim": _claim,
+    "claim-batch": _batch,
+    "claim-stream": _stream,
+    "conflict": _conflict,
+    "fill": _batch,
+    "release-all": _release_all,
+}

@@ -6,52 +6,46 @@ import os
 import platform
 import statistics
 import sys
-import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
-
-def fdatasync_ms(folder: Path, rounds: int = 200) -> float:
-    """The median time, in milliseconds, to append 4 KiB to a file and sync it."""
-    times = []
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        block = os.urandom(4096)
-        for _ in range(rounds):
-            begin = time.perf_counter()
-            file.write(block)
-            file.flush()
-            os.fdatasync(file.fileno())
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times) * 1000
+from bench.disk import sync_times
 
 
 def describe(folder: Path) -> dict[str, str]:
-    """The facts that every report begins with."""
-    cpu = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
+    """The facts that every report begins with.
+
+    Args:
+        folder: where the data of all servers will be.
+    """
+    sync = statistics.median(sync_times(folder, 4096, 200)) * 1000
     return {
-        "processor": f"{cpu}, {os.cpu_count()} cores",
+        "processor": f"{_fact('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores",
+        "memory": f"{int(_fact('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.1f} GiB",
         "system": f"{platform.system()} {platform.release()}",
+        "file system": _file_system(folder),
         "python": sys.version.split()[0],
+        "hookd": version("hookd-daemon"),
         "grpcio": version("grpcio"),
         "rocksdict": version("rocksdict"),
-        "fdatasync of 4 KiB": f"{fdatasync_ms(folder):.2f} ms (median)",
+        "fdatasync of 4 KiB": f"{sync:.2f} ms (median)",
     }
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used so far, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def _fact(file: str, name: str) -> str:
+    for line in Path(file).read_text().splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "0 unknown"
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"process {pid} has no resident memory")
+def _file_system(folder: Path) -> str:
+    """The kind of the file system that holds a folder."""
+    place = str(folder.absolute())
+    best = ("", "unknown")
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if place.startswith(mount.rstrip("/") + "/") and len(mount) >= len(best[0]):
+            best = (mount, kind)
+    return best[1]

@@ -1,4 +1,4 @@
-"""Runs the peer: a process of its own, in an environment of its own."""
+"""Runs the peer of the workflows: a process and an environment of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-#: Where ``make bench`` installs what bench/requirements.lock names.
-PYTHON = ROOT / ".build" / "peer" / "bin" / "python"
+from bench.tools import PYTHON
+
 PATIENCE = 600
 
 

@@ -1,77 +1,78 @@
-"""What the TokenIndex does per second, and what a token costs in memory.
+"""What the index of tokens does per second, and what a token costs in it.
 
-Run it with `python bench/token_index.py`. It calls the index in process, in
-batches of 256: neither gRPC nor the disk is in these figures, and tokens are
-in no order that favours the processor's caches.
+It is called in this process, in batches: neither gRPC nor the disk is in these
+figures, and tokens are in no order that favours the processor's caches. Alone:
+``python -m bench.token_index`` prints them as JSON.
 """
 
+from __future__ import annotations
+
 import gc
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 from hookd_daemon._native import TokenIndex
 
-BATCH = 256
-SECONDS = 2.0
-TOKENS = 1_000_000
-RUNS = 100_000
+from bench.plan import BATCH, Plan
+from bench.processes import resident_bytes
+from bench.tools import ROOT
+
+PER_RUN = 10
 BASE_RUN = 1_000_000_000
+THREADS = (1, 2)
+#: Batches that a thread claims and releases over and over: more than the caches hold.
+ROUND = 64
+
+#: (tokens, runs, revisions) of a batch.
+Batch = tuple[list[bytes], list[int], list[int]]
 
 
 def token(i: int) -> bytes:
-    """Return a token of 36 bytes, the length of a UUID."""
+    """A token of 36 bytes, the length of a UUID."""
     return b"%08x-0000-4000-8000-%012x" % (i * 2_654_435_761 % 2**32, i)
 
 
-def batches(first: int, count: int) -> list[tuple[list[bytes], list[int], list[int]]]:
-    """Return (tokens, runs, revisions) by the batch, ten tokens for each run."""
+def batches(first: int, count: int, runs: int) -> list[Batch]:
+    """New tokens by the batch, spread over some runs."""
     result = []
     for start in range(first, first + count, BATCH):
         numbers = range(start, min(start + BATCH, first + count))
         tokens = [token(i) for i in numbers]
-        runs = [BASE_RUN + i % RUNS for i in numbers]
-        result.append((tokens, runs, list(numbers)))
+        result.append((tokens, [BASE_RUN + i % runs for i in numbers], list(numbers)))
     return result
 
 
-def resident_bytes() -> int:
-    """Return the resident set size of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("no VmRSS in /proc/self/status")
+def pairs_per_second(index: TokenIndex, threads: int, first: int, seconds: float) -> float:
+    """Claims that are released again, per second, over all threads.
 
-
-def claim_and_release(index: TokenIndex, first: int, until: Callable[[], bool]) -> int:
-    """Claim batches and release them until told to stop; return the pairs done."""
-    work = batches(first, 64 * BATCH)
-    pairs = 0
-    while not until():
-        for tokens, runs, revisions in work:
-            index.claim_batch("bench", tokens, runs, revisions[0])
-            index.release_batch("bench", tokens, revisions)
-            pairs += len(tokens)
-    return pairs
-
-
-def measure_pairs(index: TokenIndex, threads: int) -> float:
-    """Return claim and release pairs per second over all threads."""
+    Args:
+        index: where.
+        threads: how many claim and release at the same time, each its own tokens.
+        first: the number of the first token that is free.
+        seconds: for how long.
+    """
     barrier = Barrier(threads)
     rates = [0.0] * threads
+    size = ROUND * BATCH
+    work = [batches(first + number * size, size, size // PER_RUN) for number in range(threads)]
 
-    def work(number: int) -> None:
+    def run(number: int) -> None:
         barrier.wait()
         start = time.perf_counter()
-        pairs = claim_and_release(
-            index,
-            2 * TOKENS + number * TOKENS,
-            lambda: time.perf_counter() - start > SECONDS,
-        )
+        pairs = 0
+        while time.perf_counter() - start < seconds:
+            for tokens, runs, revisions in work[number]:
+                index.claim_batch("bench", tokens, runs, revisions[0])
+                index.release_batch("bench", tokens, revisions)
+                pairs += len(tokens)
         rates[number] = pairs / (time.perf_counter() - start)
 
-    workers = [Thread(target=work, args=(number,)) for number in range(threads)]
+    workers = [Thread(target=run, args=(number,)) for number in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -79,12 +80,10 @@ def measure_pairs(index: TokenIndex, threads: int) -> float:
     return sum(rates)
 
 
-def measure_calls(index: TokenIndex) -> dict[str, float]:
-    """Return the microseconds of single calls and of one batch of 256 claims."""
-    tokens, runs, revisions = batches(9 * TOKENS, BATCH)[0]
-    names = ("claim", "owner", "release", "release_run of 10", "claim_batch of 256")
-    spent = dict.fromkeys(names, 0.0)
-    rounds = 200
+def call_us(index: TokenIndex, first: int, rounds: int) -> dict[str, float]:
+    """Microseconds of single calls, and of one batch of claims."""
+    ((tokens, runs, revisions),) = batches(first, BATCH, BATCH // PER_RUN)
+    spent = dict.fromkeys(("claim", "owner", "release", f"claim_batch of {BATCH}"), 0.0)
     for _ in range(rounds):
         marks = [time.perf_counter()]
         for one, run, revision in zip(tokens, runs, revisions, strict=True):
@@ -96,53 +95,70 @@ def measure_calls(index: TokenIndex) -> dict[str, float]:
         for one, revision in zip(tokens, revisions, strict=True):
             index.release("bench", one, revision)
         marks.append(time.perf_counter())
-        for first in range(0, BATCH - 10, 10):
-            index.claim_batch("bench", tokens[first : first + 10], [first] * 10, first)
-            start = time.perf_counter()
-            index.release_run("bench", first)
-            spent["release_run of 10"] += (time.perf_counter() - start) / (BATCH // 10)
-        start = time.perf_counter()
         index.claim_batch("bench", tokens, runs, revisions[0])
-        spent["claim_batch of 256"] += time.perf_counter() - start
+        marks.append(time.perf_counter())
         index.release_batch("bench", tokens, revisions)
-        for name, begin, end in zip(names[:3], marks, marks[1:], strict=False):
-            spent[name] += (end - begin) / BATCH
-    return {name: seconds / rounds * 1e6 for name, seconds in spent.items()}
+        for name, begin, end in zip(spent, marks, marks[1:], strict=False):
+            spent[name] += end - begin
+    each = (BATCH, BATCH, BATCH, 1)
+    return {
+        name: seconds / rounds / calls * 1e6
+        for (name, seconds), calls in zip(spent.items(), each, strict=True)
+    }
 
 
-def fill(index: TokenIndex) -> float:
-    """Claim a million tokens; return the slowest batch's milliseconds."""
+def fill(index: TokenIndex, tokens: int) -> float:
+    """Claims so many tokens; gives the milliseconds of the slowest batch."""
     slowest = 0.0
-    for first in range(0, TOKENS, BATCH):
-        ((tokens, runs, revisions),) = batches(first, min(BATCH, TOKENS - first))
+    for first in range(0, tokens, BATCH):
+        ((names, runs, revisions),) = batches(first, min(BATCH, tokens - first), tokens // PER_RUN)
         start = time.perf_counter()
-        index.claim_batch("bench", tokens, runs, revisions[0])
+        index.claim_batch("bench", names, runs, revisions[0])
         slowest = max(slowest, time.perf_counter() - start)
     return slowest * 1e3
 
 
-def main() -> None:
-    """Measure and print."""
+def measure_here(tokens: int, seconds: float) -> dict[str, Any]:
+    """Measures in this process, which should have done nothing else before."""
     index = TokenIndex()
-    batches(0, TOKENS // 10)  # so that the interpreter's own pools have grown
+    batches(0, tokens // 10, tokens)  # So that the interpreter's own pools have grown.
     gc.collect()
-    before = resident_bytes()
-    slowest = fill(index)
+    before = resident_bytes(os.getpid())
+    slowest = fill(index, tokens)
     gc.collect()
-    resident = (resident_bytes() - before) / TOKENS
-    computed = index.memory_bytes() / TOKENS
-    print(f"{TOKENS:,} tokens of 36 bytes on {RUNS:,} runs")
-    print(f"  bytes per token, resident      {resident:8.1f}")
-    print(f"  bytes per token, memory_bytes  {computed:8.1f}")
-    print(f"  slowest batch while growing    {slowest:8.2f} ms")
-    for title, measured in (("beside these tokens", index), ("empty otherwise", TokenIndex())):
-        print(f"index with its claims {title}")
-        for threads in (1, 2):
-            rate = measure_pairs(measured, threads)
-            print(f"  claim+release pairs/s, {threads} thread{'s' * (threads > 1):1} {rate:14,.0f}")
-        for name, microseconds in measure_calls(measured).items():
-            print(f"  {name:20} {microseconds:17.2f} µs")
+    resident = (resident_bytes(os.getpid()) - before) / tokens
+    report: dict[str, Any] = {
+        "tokens": tokens,
+        "resident_bytes_per_token": resident,
+        "memory_bytes_per_token": index.memory_bytes() / tokens,
+        "slowest_batch_ms": slowest,
+        "beside": [],
+    }
+    for beside, measured in ((tokens, index), (0, TokenIndex())):
+        report["beside"].append(
+            {
+                "tokens": beside,
+                "pairs_per_second": {
+                    str(threads): pairs_per_second(measured, threads, 2 * tokens, seconds)
+                    for threads in THREADS
+                },
+                "call_us": call_us(measured, 9 * tokens, max(1, int(50 * seconds))),
+            }
+        )
+    return report
+
+
+def measure(plan: Plan) -> dict[str, Any]:
+    """Measures in a process of its own, whose memory is nothing but the index."""
+    command = [sys.executable, "-m", "bench.token_index"]
+    command += [str(plan.index_tokens), str(plan.index_seconds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the index could not be measured:\n{done.stderr}")
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    number, span = sys.argv[1:] or ("1000000", "2")
+    print(json.dumps(measure_here(int(number), float(span)), indent=2))

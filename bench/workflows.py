@@ -13,7 +13,7 @@ from typing import Any
 import hookd
 
 from bench import curve, definitions, peer, servers
-from bench.machine import cpu_seconds
+from bench.processes import cpu_seconds
 
 #: Seconds that a run of the benchmark may take.
 PATIENCE = 60
@@ -79,6 +79,7 @@ async def measure(folder: Path, size: Size) -> dict[str, Any]:
                         peers.setdefault(setting.name, []).append(measured)
         life_report = await curve.measure(daemon, folder / "worker.log", size.steps)
     report = _together(rounds)
+    report["in_flight"] = size.in_flight
     report["curve"] = life_report
     report["peer"] = {name: _peer(measured, rounds) for name, measured in peers.items()} or None
     return report

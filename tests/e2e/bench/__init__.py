@@ -1,1 +1,0 @@
-"""The benchmarks can be run; how fast anything is, is not tested."""
