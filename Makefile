@@ -9,7 +9,8 @@ BIN    := $(VENV)/bin
 UV_VERSION := 0.13.9
 UV     := .build/uv/bin/uv
 READY  := .venv/.ready
-PEER   := .build/peer/.ready
+BENCH  := .build/bench
+LOADGEN := $(BENCH)/loadgen/release/hookd-loadgen
 NODE   := tests/node/node_modules/.package-lock.json
 CARGO  := cargo
 CRATE  := --manifest-path native/Cargo.toml
@@ -59,7 +60,8 @@ proto: $(READY) ## generate the Python stubs from the protos
 serve: $(READY) ## run a daemon on ./hookd-data
 	$(BIN)/hookd serve --data-dir ./hookd-data $(SERVE_ARGS)
 
-bench: $(READY) $(PEER) ## measure throughput, latency, memory and recovery
+bench: $(READY) $(BENCH)/venv/.ready $(LOADGEN) ## measure hookd beside what it can be held against
+	$(BIN)/python -m bench.packages
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
 setup: $(READY) $(NODE) ## install everything that is needed
@@ -92,9 +94,14 @@ $(READY): requirements.lock daemon/pyproject.toml clients/python/pyproject.toml 
 	@touch $@
 
 # In an environment of its own, so that it has no say in ours.
-$(PEER): bench/requirements.lock | $(UV)
-	$(UV) venv --quiet --clear --python $(PYTHON) .build/peer
-	$(UV) pip sync --quiet --python .build/peer/bin/python bench/requirements.lock
+$(BENCH)/venv/.ready: bench/requirements.lock | $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(BENCH)/venv
+	$(UV) pip sync --quiet --python $(BENCH)/venv/bin/python bench/requirements.lock
+	@touch $@
+
+$(LOADGEN): $(shell find bench/loadgen -name target -prune -o -type f -print) $(wildcard proto/hookd/v1/*.proto)
+	$(CARGO) build --quiet --release --locked --manifest-path bench/loadgen/Cargo.toml \
+		--target-dir $(BENCH)/loadgen
 	@touch $@
 
 $(NODE): tests/node/package.json tests/node/package-lock.json | $(READY)
