@@ -7,8 +7,6 @@ import os
 import stat
 from pathlib import Path
 
-import pytest
-
 from bench import plots, report, tables
 from tests.e2e.bench import sample
 
