@@ -12,6 +12,8 @@ READY  := .venv/.ready
 BENCH  := .build/bench
 LOADGEN := $(BENCH)/loadgen/release/hookd-loadgen
 NODE   := tests/node/node_modules/.package-lock.json
+# Tests wait more than they compute.
+TEST_PROCESSES ?= 2
 CARGO  := cargo
 CRATE  := --manifest-path native/Cargo.toml
 RUST   := $(shell find native/src -name '*.rs')
@@ -20,7 +22,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BUF    := $(WITH_NODE) ../tests/node/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example test test-rust lint format proto serve bench setup lock clean
+.PHONY: help demo example test test-rust test-mutants torture lint format proto serve bench setup lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +34,17 @@ example: $(READY) ## run an example: make example NAME=order_saga
 	@$(BIN)/python -m examples.$(NAME)
 
 test: $(READY) $(NODE) test-rust ## run all tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 test-rust: ## run the tests of the Rust crate
 	$(CARGO) test --quiet --locked $(CRATE) --no-default-features
+
+torture: $(READY) ## run the random tests for MINUTES=10; SEED=… EFFORT=… repeats a round
+	@$(BIN)/python -m scripts.torture $(TESTS) --minutes=$(or $(MINUTES),10) \
+		$(if $(SEED),--seed=$(SEED)) $(if $(EFFORT),--effort=$(EFFORT))
+
+test-mutants: $(READY) ## plant bugs in a copy, and see that the tests notice each
+	@$(BIN)/python -m scripts.mutants $(MUTANTS)
 
 lint: $(READY) $(NODE) ## check style, types, protos and stubs; changes nothing
 	$(BIN)/ruff check --quiet .
@@ -45,6 +54,8 @@ lint: $(READY) $(NODE) ## check style, types, protos and stubs; changes nothing
 	$(BIN)/python scripts/generate_stubs.py --check
 	cd proto && $(BUF) lint && $(BUF) build -o /dev/null && $(BUF) format --diff --exit-code
 	$(CARGO) fmt $(CRATE) --check
+	$(CARGO) fmt --manifest-path bench/loadgen/Cargo.toml --check
+	$(CARGO) fmt --manifest-path bench/spikes/rust_listener/Cargo.toml --check
 	$(CARGO) clippy --quiet --locked $(CRATE) --all-targets -- -D warnings
 	$(CARGO) clippy --quiet --locked $(CRATE) --all-targets --no-default-features -- -D warnings
 

@@ -11,6 +11,9 @@ import pytest
 from tests.support.api import Api, unique
 from tests.support.daemon import Daemon, running
 
+# Names the seed of the random tests, see there.
+pytest_plugins = ["tests.support.effort"]
+
 # Who starts the tests in the background may have them ignore SIGINT, and what
 # they start would inherit that: no test of Ctrl-C could pass.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from hookd_daemon import config
+from hookd_daemon.auth.commands import app as keys_app
 from hookd_daemon.config import ConfigError, Settings, StartupError
 
 
@@ -29,6 +30,7 @@ app = App(
     version_flags=["--version"],
     help_flags=["--help", "-h"],
 )
+app.command(keys_app)
 
 
 def _option(field: str, group: str, *, boolean: bool = False) -> Parameter:
@@ -69,10 +71,18 @@ def serve(
     retention: Annotated[str | None, _option("retention", "Data")] = None,
     listen: Annotated[str | None, _option("listen", "Network")] = None,
     http: Annotated[str | None, _option("http", "Network")] = None,
+    tls_cert: Annotated[str | None, _option("tls_cert", "Network")] = None,
+    tls_key: Annotated[str | None, _option("tls_key", "Network")] = None,
+    tls_client_ca: Annotated[str | None, _option("tls_client_ca", "Network")] = None,
+    require_keys: Annotated[bool | None, _option("require_keys", "Network", boolean=True)] = None,
     insecure: Annotated[bool | None, _option("insecure", "Network", boolean=True)] = None,
     max_calls_in_flight: Annotated[str | None, _option("max_calls_in_flight", "Limits")] = None,
     max_streams: Annotated[str | None, _option("max_streams", "Limits")] = None,
     max_token_bytes: Annotated[str | None, _option("max_token_bytes", "Limits")] = None,
+    max_active_hooks: Annotated[str | None, _option("max_active_hooks", "Quotas")] = None,
+    max_active_runs: Annotated[str | None, _option("max_active_runs", "Quotas")] = None,
+    max_payload_bytes: Annotated[str | None, _option("max_payload_bytes", "Quotas")] = None,
+    max_calls_per_second: Annotated[str | None, _option("max_calls_per_second", "Quotas")] = None,
     drain_timeout: Annotated[str | None, _option("drain_timeout", "Limits")] = None,
     worker_lease: Annotated[str | None, _option("worker_lease", "Workers")] = None,
     fail_unserved_after: Annotated[str | None, _option("fail_unserved_after", "Workers")] = None,
@@ -98,6 +108,29 @@ def serve(
     from hookd_daemon import server  # noqa: PLC0415
 
     return server.run(settings)
+
+
+@app.command
+def restore(
+    backup: Path,
+    /,
+    *,
+    data_dir: Annotated[Path, Parameter(group="Data")],
+) -> None:
+    """Make a data directory from a backup, after checking that it is whole.
+
+    Args:
+        backup: The directory that `hookctl backup` has made, or a copy of it.
+        data_dir: The new data directory; must not be there, or be empty.
+    """
+    # Late, as in serve.
+    from hookd_daemon.restore import restore as make  # noqa: PLC0415
+
+    made = make(backup, data_dir)
+    print(
+        f"{data_dir} is as it was at {made.manifest.made_at}: {len(made.manifest.files)} files, "
+        f"{made.manifest.size} bytes, {made.tokens} tokens taken"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

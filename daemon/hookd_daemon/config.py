@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from hookd_daemon.auth.keyfile import FILE_NAME as KEY_FILE
 from hookd_daemon.values import Address, parse_address, parse_duration_ms, shorten
 
 ENV_PREFIX = "HOOKD_"
@@ -26,6 +27,8 @@ CONFIG_ENV = "HOOKD_CONFIG"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "console"]
+#: The settings that say how much a project may have.
+Quota = Literal["max_active_hooks", "max_active_runs", "max_payload_bytes", "max_calls_per_second"]
 
 _HUNDRED_YEARS_MS = 36_500 * 86_400_000
 
@@ -163,6 +166,7 @@ def _default_log_format() -> LogFormat:
 _Flag = Annotated[bool, BeforeValidator(_flag)]
 _Path = Annotated[Path, BeforeValidator(_path)]
 _Retention = Annotated[str, BeforeValidator(_retention)]
+_Quota = Annotated[int, _whole(0, 2**53)]
 
 
 class _Source(NamedTuple):
@@ -185,6 +189,10 @@ class ProjectSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     retention: _Retention | None = None
+    max_active_hooks: _Quota | None = None
+    max_active_runs: _Quota | None = None
+    max_payload_bytes: _Quota | None = None
+    max_calls_per_second: _Quota | None = None
 
 
 class Settings(BaseModel):
@@ -231,6 +239,22 @@ class Settings(BaseModel):
     max_token_bytes: Annotated[int, _whole(1, 4096)] = Field(
         default=512, description="Longest token accepted, in bytes of UTF-8 (1 to 4096)."
     )
+    max_active_hooks: _Quota = Field(
+        default=0, description="Tokens that a project may have taken at one time; 0 for any number."
+    )
+    max_active_runs: _Quota = Field(
+        default=0,
+        description="Runs of a project that have not ended, at one time; 0 for any number.",
+    )
+    max_payload_bytes: _Quota = Field(
+        default=0,
+        description="Bytes of payloads kept for a project's runs until they are removed; 0 for "
+        "any number.",
+    )
+    max_calls_per_second: _Quota = Field(
+        default=0,
+        description="Calls that a project may make per second, and at once; 0 for any number.",
+    )
     drain_timeout: Annotated[float, _seconds(0, 3600)] = Field(
         default=10.0,
         description="How long a stopping daemon waits for calls in flight: seconds, or a "
@@ -258,9 +282,25 @@ class Settings(BaseModel):
         description="Write raw tokens into logs and spans. A token is a bearer secret: without "
         "this, only a short hash of it is written.",
     )
+    tls_cert: _Path | None = Field(
+        default=None,
+        description="PEM file with the daemon's certificate: turns TLS on, for gRPC and HTTP. "
+        "Read again when it changes.",
+    )
+    tls_key: _Path | None = Field(
+        default=None, description="PEM file with the private key of --tls-cert."
+    )
+    tls_client_ca: _Path | None = Field(
+        default=None,
+        description="PEM file with authorities: clients then need a certificate of one of them.",
+    )
+    require_keys: _Flag = Field(
+        default=False,
+        description="Require an API key of every caller, even before the first one is created.",
+    )
     insecure: _Flag = Field(
         default=False,
-        description="Allow --listen on an address other machines can reach, without TLS or keys.",
+        description="Allow addresses other machines can reach, without TLS or keys.",
     )
     ready_fd: Annotated[int | None, BeforeValidator(_open_descriptor)] = Field(
         default=None,
@@ -282,6 +322,17 @@ class Settings(BaseModel):
         """Host and port of the HTTP endpoints; None if they are off."""
         return None if self.http is None else parse_address(self.http)
 
+    @property
+    def keys_required(self) -> bool:
+        """Whether callers need an API key even if there is none.
+
+        Where other machines reach the daemon that is so whatever becomes of
+        the file of the keys, unless the operator insists.
+        """
+        found = (self.listen_address, self.http_address)
+        reached = any(a is not None and not _is_loopback(a.host) for a in found)
+        return self.require_keys or (reached and not self.insecure)
+
     def retention_ms(self, project: str) -> int | None:
         """Returns how long an ended run of a project is kept.
 
@@ -296,13 +347,30 @@ class Settings(BaseModel):
             self.retention if own is None or own.retention is None else own.retention
         )
 
+    def quota(self, name: Quota, project: str) -> int:
+        """Returns how much of something a project may have; 0 for as much as it likes.
+
+        Args:
+            name: The setting.
+            project: The project's name.
+        """
+        own = self.projects.get(project)
+        chosen: int | None = None if own is None else getattr(own, name)
+        default: int = getattr(self, name)
+        return default if chosen is None else chosen
+
     def describe(self) -> dict[str, Any]:
         """Returns what is in force, as JSON types, for the log line at start.
 
-        There are no secrets among the settings today. One that comes must be
-        left out here.
+        There are no secrets among the settings: keys and certificates are
+        named by their files. A secret that comes must be left out here.
         """
-        return self.model_dump(mode="json")
+        described = self.model_dump(mode="json", exclude={"projects"})
+        described["projects"] = {
+            name: own.model_dump(mode="json", exclude_none=True)
+            for name, own in self.projects.items()
+        }
+        return described
 
 
 def load(
@@ -326,6 +394,38 @@ def load(
     Raises:
         ConfigError: A value is bad; the message names where it was given.
     """
+    values, sources = _layers(flags, environ, config)
+    settings = _checked(values, sources)
+    _check_together(settings, sources)
+    return settings
+
+
+def data_dir(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Path:
+    """Reads from all layers only where the data is, for commands that do not serve.
+
+    Args:
+        flags: See `load`.
+        environ: See `load`.
+        config: See `load`.
+
+    Raises:
+        ConfigError: The value is bad; the message names where it was given.
+    """
+    values, sources = _layers(flags, environ, config)
+    only = {field: value for field, value in values.items() if field == "data_dir"}
+    return _checked(only, sources).data_dir
+
+
+def _layers(
+    flags: Mapping[str, object] | None,
+    environ: Mapping[str, str] | None,
+    config: Path | None,
+) -> tuple[dict[str, object], dict[str, _Source]]:
+    """Merges the layers; gives the values, and where each comes from."""
     environ = os.environ if environ is None else environ
     if config is None and environ.get(CONFIG_ENV):
         config = Path(environ[CONFIG_ENV])
@@ -345,14 +445,16 @@ def load(
         if value is not None:
             values[field] = value
             sources[field] = _Source(name=_flag_name(field))
+    return values, sources
+
+
+def _checked(values: Mapping[str, object], sources: Mapping[str, _Source]) -> Settings:
     try:
-        settings = Settings.model_validate(values)
+        return Settings.model_validate(values)
     except ValidationError as error:
         # The default of one field not being made is only a consequence of another's error.
         causes = [e for e in error.errors() if e["type"] != "default_factory_not_called"]
         raise ConfigError("; ".join(_explain(e, sources) for e in causes)) from None
-    _check_together(settings, sources)
-    return settings
 
 
 def _read_toml(path: Path) -> dict[str, object]:
@@ -390,13 +492,27 @@ def _check_together(settings: Settings, sources: Mapping[str, _Source]) -> None:
     def source(field: str) -> str:
         return sources.get(field, _Source(name=_flag_name(field))).describe([field])
 
+    for field, needed in (
+        ("tls_cert", "tls_key"),
+        ("tls_key", "tls_cert"),
+        ("tls_client_ca", "tls_cert"),
+    ):
+        if getattr(settings, field) is not None and getattr(settings, needed) is None:
+            raise ConfigError(f"{source(field)}: needs {_flag_name(needed)}, too")
+    missing = []
+    if settings.tls_cert is None:
+        missing.append("TLS (--tls-cert and --tls-key)")
+    if not settings.require_keys and not (settings.data_dir / KEY_FILE).exists():
+        missing.append("keys (hookd keys create, or --require-keys)")
     addresses = {"listen": settings.listen_address, "http": settings.http_address}
     for field, address in addresses.items():
-        if not settings.insecure and address is not None and not _is_loopback(address.host):
+        if settings.insecure or address is None or _is_loopback(address.host):
+            continue
+        if missing:
             raise ConfigError(
-                f"{source(field)}: {address} can be reached by other machines, and hookd "
-                "has neither TLS nor keys yet; listen on 127.0.0.1, or add --insecure if the "
-                "network is trusted"
+                f"{source(field)}: {address} can be reached by other machines, and this needs "
+                f"{' and '.join(missing)}; listen on 127.0.0.1, or add --insecure if the network "
+                "is trusted"
             )
     if settings.backup_dir.absolute() == settings.data_dir.absolute():
         raise ConfigError(f"{source('backup_dir')}: this is the data directory itself")

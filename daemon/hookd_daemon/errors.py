@@ -25,11 +25,13 @@ class Code(IntEnum):
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
     ABORTED = 10
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 def status_name(status: common_pb2.RunStatus.ValueType) -> str:
@@ -215,17 +217,23 @@ class InvalidArgumentError(HookdError):
 
 
 class LimitExceededError(HookdError):
-    """More was asked than the daemon gives at once."""
+    """More was asked than the daemon gives at once, or than a project may have.
+
+    Attributes:
+        limit: which limit.
+        retry_ms: there is room again after so many milliseconds; 0 if nobody knows.
+    """
 
     code = Code.RESOURCE_EXHAUSTED
     reason = "LIMIT_EXCEEDED"
 
-    def __init__(self, limit: str, allowed: int, advice: str) -> None:
-        super().__init__(
-            f"the limit {limit} of {allowed} is reached; {advice}",
-            limit=limit,
-            allowed=str(allowed),
-        )
+    def __init__(self, limit: str, allowed: int, advice: str, retry_ms: int = 0) -> None:
+        self.limit = limit
+        self.retry_ms = retry_ms
+        facts = {"limit": limit, "allowed": str(allowed)}
+        if retry_ms:
+            facts["retry_after_ms"] = str(retry_ms)
+        super().__init__(f"the limit {limit} of {allowed} is reached; {advice}", **facts)
 
 
 class StoreUnavailableError(HookdError):
@@ -233,3 +241,52 @@ class StoreUnavailableError(HookdError):
 
     code = Code.UNAVAILABLE
     reason = "STORE_UNAVAILABLE"
+
+
+class UnauthenticatedError(HookdError):
+    """The call has no valid API key, and needs one."""
+
+    code = Code.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+
+    @classmethod
+    def missing(cls) -> UnauthenticatedError:
+        """No key was sent."""
+        return cls("an API key is needed, as metadata: authorization: Bearer KEY")
+
+    @classmethod
+    def invalid(cls) -> UnauthenticatedError:
+        """The key is unknown, revoked or expired: which of them is not told."""
+        return cls("the API key is not valid")
+
+    @classmethod
+    def no_more(cls) -> UnauthenticatedError:
+        """The key was valid when the call began."""
+        return cls("the API key is not valid any more")
+
+
+class PermissionDeniedError(HookdError):
+    """The API key is for something else.
+
+    It is said before anything is looked up: so it tells nothing about what
+    there is in the project.
+    """
+
+    code = Code.PERMISSION_DENIED
+    reason = "PERMISSION_DENIED"
+
+    @classmethod
+    def of_role(cls, path: str, role: str) -> PermissionDeniedError:
+        """The role of the key does not allow the call."""
+        method = path.rpartition("/")[2]
+        return cls(f"the role {role} of the API key does not allow {method}", role=role)
+
+    @classmethod
+    def of_project(cls) -> PermissionDeniedError:
+        """The key is for another project than the request names."""
+        return cls("the API key is for another project than the request names")
+
+    @classmethod
+    def of_all_projects(cls) -> PermissionDeniedError:
+        """The call is about the whole daemon, and the key for one project."""
+        return cls("the API key is for one project, and this is about all of them")

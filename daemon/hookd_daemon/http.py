@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
-from collections.abc import Callable, Generator
+import ssl
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hookd_daemon.auth.door import Sent
 from hookd_daemon.config import StartupError
+from hookd_daemon.errors import HookdError, PermissionDeniedError
 from hookd_daemon.values import Address
 
 _BACKLOG = 64
@@ -26,8 +32,21 @@ _MAX_CONNECTIONS = 256
 _GRACE_SECONDS = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What a caller sent; see ``auth.door.Sent``."""
+
+    metadata: Mapping[str, str]
+
+
+def _anybody(_: Sent) -> None:
+    pass
+
+
 def build_app(
-    metrics: Callable[[], tuple[bytes, str]], not_ready: Callable[[], str | None]
+    metrics: Callable[[], tuple[bytes, str]],
+    not_ready: Callable[[], str | None],
+    enter: Callable[[Sent], None] = _anybody,
 ) -> Starlette:
     """Builds the ASGI application.
 
@@ -35,12 +54,17 @@ def build_app(
         metrics: Returns the metrics in the Prometheus text format and its
             content type; called in a thread.
         not_ready: Returns why the daemon does not serve; None if it does.
+        enter: Raises a ``HookdError`` if who asks may not see the metrics.
 
     Returns:
         The application.
     """
 
-    async def get_metrics(_: Request) -> Response:
+    async def get_metrics(request: Request) -> Response:
+        try:
+            enter(_Sent(request.headers))
+        except HookdError as error:
+            return _refusal(error)
         # A scrape takes tens of milliseconds, which calls must not wait for.
         content, content_type = await asyncio.to_thread(metrics)
         return Response(content, headers={"content-type": content_type})
@@ -63,6 +87,25 @@ def build_app(
     )
 
 
+def _refusal(error: HookdError) -> Response:
+    if isinstance(error, PermissionDeniedError):
+        return JSONResponse({"error": error.message}, status_code=403)
+    headers = {"www-authenticate": "Bearer"}
+    return JSONResponse({"error": error.message}, status_code=401, headers=headers)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's is worth a line of ours.
+
+    When what follows a request is no HTTP, the answer cannot be sent any more,
+    and uvicorn logs where that was noticed. Anybody could fill the log so.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], h11.LocalProtocolError))
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
 class HttpServer:
     """Serves the endpoints from the running event loop.
 
@@ -70,6 +113,8 @@ class HttpServer:
         address: Where to listen; port 0 picks a free port.
         metrics: See `build_app`.
         not_ready: See `build_app`.
+        enter: See `build_app`.
+        tls: For HTTPS; None for HTTP.
     """
 
     def __init__(
@@ -78,23 +123,27 @@ class HttpServer:
         *,
         metrics: Callable[[], tuple[bytes, str]],
         not_ready: Callable[[], str | None],
+        enter: Callable[[Sent], None] = _anybody,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._address = address
-        self._server = _Server(
-            uvicorn.Config(
-                build_app(metrics, not_ready),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                limit_concurrency=_MAX_CONNECTIONS,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
+        config = uvicorn.Config(
+            build_app(metrics, not_ready, enter),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            limit_concurrency=_MAX_CONNECTIONS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
+        # Otherwise it would make one of its own, which cannot change.
+        config.load()
+        config.ssl = tls
+        self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> Address:

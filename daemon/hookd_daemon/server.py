@@ -19,12 +19,11 @@ from hookd.v1 import (
     stream_service_pb2,
     worker_service_pb2,
 )
-from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING
 
 from hookd_daemon import __version__, logs, ready
-from hookd_daemon.api.admin import AdminService, count_all_runs
+from hookd_daemon.api.admin import AdminService
 from hookd_daemon.api.backend import Backend
-from hookd_daemon.api.counting import PENDING, RUNNING, Counting
+from hookd_daemon.api.counting import Counting
 from hookd_daemon.api.gate import Gate
 from hookd_daemon.api.hooks import HookService
 from hookd_daemon.api.lane import ClaimLane
@@ -32,14 +31,19 @@ from hookd_daemon.api.runs import RunService
 from hookd_daemon.api.streams import StreamService
 from hookd_daemon.api.transport import GrpcServer
 from hookd_daemon.api.worker import WorkerService
+from hookd_daemon.auth.certificates import CertificateError, Certificates
+from hookd_daemon.auth.door import Door
+from hookd_daemon.auth.keyfile import KeyFile, KeyFileError
+from hookd_daemon.auth.watch import watch
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings, StartupError
-from hookd_daemon.core import keys
 from hookd_daemon.core.queues import STEP, WORKFLOW
+from hookd_daemon.core.usage import count_active_runs
 from hookd_daemon.dispatch.board import Board
 from hookd_daemon.dispatch.dispatcher import Dispatcher
 from hookd_daemon.dispatch.survey import Survey
 from hookd_daemon.dispatch.unserved import Unserved
+from hookd_daemon.errors import status_name
 from hookd_daemon.http import HttpServer
 from hookd_daemon.store.rocks import RocksStore
 from hookd_daemon.store.rocks.directory import DataDirectoryError
@@ -55,6 +59,10 @@ SWITCH_INTERVAL_S = 0.0005
 #: Calls make few reference cycles, and collecting them at Python's usual 700
 #: new objects took 7 % of the time of a call: it looks through what they hold.
 GC_THRESHOLD = 50_000
+#: When the store has failed every call is answered at once. So long, in
+#: seconds, these answers may take to get away: what is cut off is told
+#: CANCELLED, which nobody retries.
+BROKEN_GRACE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,7 @@ class Daemon:
             DataDirectoryError: the data directory cannot be used.
         """
         settings, metrics = self._settings, self._telemetry.metrics
+        door, certificates = self._doors()
         store = RocksStore(
             settings.data_dir,
             on_flush=self._note_flush,
@@ -139,10 +148,37 @@ class Daemon:
                 seconds=round(store.recovery_seconds, 3),
                 data_dir=str(settings.data_dir),
             )
-            return await self._serve(backend, store, dispatcher)
+            looking = asyncio.create_task(
+                watch(door.look, *([certificates.look] if certificates else [])),
+                name="hookd-watch",
+            )
+            try:
+                return await self._serve(backend, store, dispatcher, door, certificates)
+            finally:
+                looking.cancel()
         finally:
             store.close()
             await asyncio.to_thread(self._telemetry.shutdown)
+
+    def _doors(self) -> tuple[Door, Certificates | None]:
+        """Reads the keys and the certificates."""
+        settings = self._settings
+        try:
+            door = Door(
+                KeyFile(settings.data_dir),
+                required=settings.keys_required,
+                now_ms=self._clock.now_ms,
+            )
+            certificates = None
+            if settings.tls_cert is not None and settings.tls_key is not None:
+                certificates = Certificates(
+                    settings.tls_cert, settings.tls_key, settings.tls_client_ca
+                )
+        except (KeyFileError, CertificateError) as error:
+            raise StartupError(str(error)) from None
+        if door.required and not door.valid:
+            log.warning("keys are required, and no key is valid: see hookd keys create")
+        return door, certificates
 
     def _note_flush(self, commits: int, seconds: float) -> None:
         self._telemetry.metrics.commit_group_size.record(commits)
@@ -150,9 +186,8 @@ class Daemon:
 
     async def _count_runs(self, store: RocksStore) -> None:
         runs = self._counting.runs
-        pending, running = RUN_STATUS_PENDING, RUN_STATUS_RUNNING
-        runs[PENDING] = await count_all_runs(store, keys.runs_with_status(pending))
-        runs[RUNNING] = await count_all_runs(store, keys.runs_with_status(running))
+        for (_, status), count in (await count_active_runs(store)).items():
+            runs[status_name(status)] += count
 
     def _observe(self, store: RocksStore, board: Board) -> None:
         def active_runs() -> Iterable[tuple[str, int]]:
@@ -171,7 +206,14 @@ class Daemon:
             leases=leases,
         )
 
-    async def _serve(self, backend: Backend, store: RocksStore, dispatcher: Dispatcher) -> int:
+    async def _serve(
+        self,
+        backend: Backend,
+        store: RocksStore,
+        dispatcher: Dispatcher,
+        door: Door,
+        certificates: Certificates | None,
+    ) -> int:
         settings, telemetry = self._settings, self._telemetry
         survey = Survey(dispatcher.board, backend)
         gate = Gate(telemetry.metrics, settings.max_calls_in_flight, settings.max_streams)
@@ -190,16 +232,22 @@ class Daemon:
                     AdminService(backend, store, self._counting),
                 ),
             ],
+            door,
             gate,
             telemetry.tracing,
             telemetry.metrics,
+            backend.admission,
             ClaimLane(backend, store, hooks).lanes(),
         )
         http_server = None
         http_address = None
         if settings.http_address is not None:
             http_server = HttpServer(
-                settings.http_address, metrics=telemetry.prometheus, not_ready=self._not_ready
+                settings.http_address,
+                metrics=telemetry.prometheus,
+                not_ready=self._not_ready,
+                enter=door.enter_for_metrics,
+                tls=certificates.http_context() if certificates else None,
             )
             http_address = str(await http_server.start())
         sweeper = Sweeper(backend)
@@ -211,7 +259,8 @@ class Daemon:
             unserved = Unserved(dispatcher.board, backend, settings.fail_unserved_after)
             tasks.append(asyncio.create_task(unserved.run(), name="hookd-unserved"))
         try:
-            grpc_address = str(await grpc_server.start(settings.listen_address))
+            credentials = certificates.grpc_credentials() if certificates else None
+            grpc_address = str(await grpc_server.start(settings.listen_address, credentials))
         except RuntimeError as error:
             why = why_not_bound(settings.listen_address) or str(error)
             raise StartupError(
@@ -219,14 +268,22 @@ class Daemon:
             ) from error
         self._serving = True
         self._on_serving(Serving(grpc_address, backend, sweeper, dispatcher))
-        log.info("serving", grpc=grpc_address, http=http_address, version=__version__)
+        log.info(
+            "serving",
+            grpc=grpc_address,
+            http=http_address,
+            version=__version__,
+            tls=certificates is not None,
+            keys=door.required,
+        )
         ready.announce(settings, grpc=grpc_address, http=http_address)
         await self._stop.wait()
         self._serving = False
         log.info("draining", seconds=settings.drain_timeout)
         await grpc_server.not_serving()
         store.end_waits()
-        await grpc_server.stop(0 if self._broken else settings.drain_timeout)
+        grace = settings.drain_timeout
+        await grpc_server.stop(min(grace, BROKEN_GRACE_S) if self._broken else grace)
         await asyncio.gather(*tasks)
         if http_server is not None:
             await http_server.stop()

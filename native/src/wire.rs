@@ -115,6 +115,17 @@ impl<'a> Fields<'a> {
         Err(Malformed)
     }
 
+    /// A tag or a length. Protobuf reads five digits of them and not more, also
+    /// where the digits behind are zeros.
+    fn short_varint(&mut self) -> Result<u64, Malformed> {
+        let digits = self.0.len();
+        let value = self.varint()?;
+        if digits - self.0.len() > 5 {
+            return Err(Malformed);
+        }
+        Ok(value)
+    }
+
     fn take(&mut self, length: u64) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(length).map_err(|_| Malformed)?;
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
@@ -124,12 +135,12 @@ impl<'a> Fields<'a> {
 
     fn field(&mut self) -> Result<Field<'a>, Malformed> {
         let start = self.0;
-        let tag = self.varint()?;
+        let tag = self.short_varint()?;
         let value = match tag & 7 {
             0 => Value::Number(self.varint()?),
             1 => self.take(8).map(|_| Value::Fixed)?,
             2 => {
-                let length = self.varint()?;
+                let length = self.short_varint()?;
                 Value::Bytes(self.take(length)?)
             }
             5 => self.take(4).map(|_| Value::Fixed)?,
@@ -228,6 +239,25 @@ mod tests {
             &[
                 0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
             ],
+        ];
+        for bytes in wrong {
+            assert_eq!(Fields::of(bytes).last(), Some(Err(Malformed)), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn tags_and_lengths_have_five_digits_at_most() {
+        let right: [&[u8]; 3] = [
+            &[0x8a, 0x80, 0x80, 0x80, 0x00, 0x01, b'a'],
+            &[0x0a, 0x81, 0x80, 0x80, 0x80, 0x00, b'a'],
+            &[0x08, 0x81, 0x80, 0x80, 0x80, 0x80, 0x00],
+        ];
+        for bytes in right {
+            assert!(matches!(Fields::of(bytes).next(), Some(Ok(_))), "{bytes:?}");
+        }
+        let wrong: [&[u8]; 2] = [
+            &[0x8a, 0x80, 0x80, 0x80, 0x80, 0x00, 0x01, b'a'],
+            &[0x0a, 0x81, 0x80, 0x80, 0x80, 0x80, 0x00, b'a'],
         ];
         for bytes in wrong {
             assert_eq!(Fields::of(bytes).last(), Some(Err(Malformed)), "{bytes:?}");

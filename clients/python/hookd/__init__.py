@@ -19,11 +19,13 @@ from hookd.errors import (
     IdReusedError,
     InvalidArgumentError,
     LimitExceededError,
+    PermissionDeniedError,
     RunCancelledError,
     RunExistsError,
     RunFailedError,
     RunNotActiveError,
     RunNotFoundError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from hookd.hook import Hook
@@ -49,6 +51,7 @@ from hookd.models import (
 from hookd.open_run import OpenRun
 from hookd.payload import Payload
 from hookd.run import Run
+from hookd.tls import Tls
 from hookd.worker import Worker
 from hookd.workflows.children import ChildRun
 from hookd.workflows.definition import RetryPolicy, Step, Workflow, step, workflow
@@ -103,6 +106,7 @@ __all__ = [
     "OpenRun",
     "OutsideWorkflowError",
     "Payload",
+    "PermissionDeniedError",
     "QueueInfo",
     "QueueKind",
     "ReceivedPayload",
@@ -124,6 +128,8 @@ __all__ = [
     "StepContext",
     "StepFailedError",
     "StreamInfo",
+    "Tls",
+    "UnauthenticatedError",
     "UnavailableError",
     "WaitInfo",
     "WaitKind",

@@ -1,9 +1,9 @@
 """The functions that need no client in hand: they use one made from the environment.
 
 There is one client for each event loop, made by the first call there from
-``HOOKD_ADDRESS``, ``HOOKD_PROJECT`` and ``HOOKD_API_KEY``. A step has that of
-its worker. Workflow code has none: there ``start`` starts a child of the run,
-and the others are refused.
+``HOOKD_ADDRESS``, ``HOOKD_PROJECT``, ``HOOKD_API_KEY`` and ``HOOKD_TLS``, as
+``connect`` reads them. A step has that of its worker. Workflow code has none:
+there ``start`` starts a child of the run, and the others are refused.
 """
 
 from __future__ import annotations
@@ -49,11 +49,8 @@ def ambient_client() -> Client:
         # A client keeps its loop alive: so a weak dictionary would never let go.
         for ended in [other for other in _clients if other.is_closed()]:
             del _clients[ended]
-        if step is None:
-            client = connect()
-        else:
-            # A loop of the step's own, in its thread.
-            client = connect(step.run.client.address, project=step.run.project)
+        # A step that comes here has a loop of its own, in its thread.
+        client = connect() if step is None else step.run.client._again()
         _clients[loop] = client
     return client
 

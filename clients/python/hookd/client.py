@@ -18,6 +18,8 @@ from hookd.payload import encode
 from hookd.requests import UNSET, call_signature, payload_id_or_new, start_request
 from hookd.run import Run, hook_of
 from hookd.starting import start_run
+from hookd.tls import Tls, choose
+from hookd.tls import credentials as tls_credentials
 from hookd.transport import Transport
 from hookd.v1 import (
     admin_service_pb2,
@@ -49,6 +51,7 @@ def connect(
     project: str | None = None,
     api_key: str | None = None,
     timeout: Seconds = DEFAULT_TIMEOUT,
+    tls: bool | Tls | None = None,
     credentials: grpc.ChannelCredentials | None = None,
 ) -> Client:
     """Gives a client. The connection is made by its first call.
@@ -60,13 +63,25 @@ def connect(
             "127.0.0.1:4665".
         project: The isolation scope of all its calls; else ``HOOKD_PROJECT``,
             else "default".
-        api_key: Sent with every call; else ``HOOKD_API_KEY``.
+        api_key: Sent with every call; else ``HOOKD_API_KEY``. It is not sent in
+            plaintext to another machine, unless ``tls`` is False.
         timeout: The time for a call and all its retries. Calls that wait for
             something have it in addition to their wait. Iterators, and waits
             without a limit, survive outages of any length.
-        credentials: For TLS, as ``grpc.ssl_channel_credentials`` makes them.
+        tls: True for TLS with the authorities that gRPC knows, a ``Tls`` with
+            files of your own, False for plaintext; else ``HOOKD_TLS`` (true or
+            false), ``HOOKD_TLS_CA``, ``HOOKD_TLS_CERT`` and ``HOOKD_TLS_KEY``
+            say it. The files are read once.
+        credentials: Instead of ``tls``, anything that gRPC takes.
+
+    Raises:
+        InvalidArgumentError: A file cannot be used, or the key would go over
+            the network in plaintext.
     """
     env = os.environ.get
+    chosen = choose(tls) if credentials is None else None
+    if isinstance(chosen, Tls):
+        credentials = tls_credentials(chosen)
     return Client(
         Transport(
             address if address is not None else env("HOOKD_ADDRESS") or DEFAULT_ADDRESS,
@@ -74,6 +89,7 @@ def connect(
             api_key=api_key if api_key is not None else env("HOOKD_API_KEY"),
             timeout=timeout,
             credentials=credentials,
+            plaintext=chosen is False,
         )
     )
 
@@ -98,6 +114,10 @@ class Client:
     async def close(self) -> None:
         """Closes the connection. Calls that wait for an answer raise ClientClosedError."""
         await self._transport.close()
+
+    def _again(self) -> Client:
+        """Another client of the same kind, for another event loop."""
+        return Client(self._transport.again())
 
     @property
     def address(self) -> str:

@@ -245,6 +245,21 @@ class LimitExceededError(HookdError):
         return self.metadata.get("limit", "")
 
 
+class UnauthenticatedError(HookdError):
+    """The daemon requires an API key, and got none that is valid."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(HookdError):
+    """The API key is for another project, or its role does not allow the call.
+
+    It tells nothing about what there is in that project.
+    """
+
+    reason = "PERMISSION_DENIED"
+
+
 class UnavailableError(HookdError):
     """The daemon could not be reached, or cannot write, for as long as was tried."""
 

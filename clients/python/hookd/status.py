@@ -71,7 +71,8 @@ def is_transient(error: errors.HookdError) -> bool:
     """Whether the same call may succeed a little later."""
     if isinstance(error, errors.UnavailableError):
         return True
-    return isinstance(error, errors.LimitExceededError) and error.limit == "calls_in_flight"
+    at_once = ("calls_in_flight", "calls_per_second")
+    return isinstance(error, errors.LimitExceededError) and error.limit in at_once
 
 
 def _read_details(data: bytes, facts: _Facts) -> None:
@@ -133,6 +134,10 @@ def _error(facts: _Facts) -> errors.HookdError:
             )
         case "LIMIT_EXCEEDED":
             return errors.LimitExceededError(facts.message, metadata=metadata)
+        case "UNAUTHENTICATED":
+            return errors.UnauthenticatedError(facts.message, metadata=metadata)
+        case "PERMISSION_DENIED":
+            return errors.PermissionDeniedError(facts.message, metadata=metadata)
         case "STORE_UNAVAILABLE":
             return errors.UnavailableError(facts.message, reason=facts.reason, metadata=metadata)
         case "":
@@ -176,6 +181,10 @@ def _plain(facts: _Facts) -> errors.HookdError:
             return errors.DeadlineExceededError(message)
         case grpc.StatusCode.INVALID_ARGUMENT:
             return errors.InvalidArgumentError(message, violations=facts.violations)
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return errors.UnauthenticatedError(message)
+        case grpc.StatusCode.PERMISSION_DENIED:
+            return errors.PermissionDeniedError(message)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return errors.LimitExceededError(message, reason=facts.code.name)
         case _:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
@@ -27,6 +27,7 @@ from hookd.errors import (
 from hookd.merging import ClaimMerger
 from hookd.retry import Backoff
 from hookd.status import error_from_rpc, is_transient
+from hookd.tls import is_loopback
 from hookd.tracing import trace_metadata
 from hookd.v1.admin_service_pb2_grpc import AdminServiceStub
 from hookd.v1.hook_service_pb2_grpc import HookServiceStub
@@ -59,6 +60,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     # A daemon that vanished without a word is noticed while a call waits for it.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # By itself core waits a minute for the answer to a ping.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     # A daemon that restarts is back within seconds: look often.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -75,7 +78,16 @@ WAIT_SLICE = 60.0
 
 
 class Transport:
-    """One connection, and what every call needs: project, key, deadline."""
+    """One connection, and what every call needs: project, key, deadline.
+
+    Args:
+        address: The daemon.
+        project: The isolation scope.
+        api_key: Sent with every call; None for none.
+        timeout: The time for a call and all its retries.
+        credentials: For TLS; None for plaintext.
+        plaintext: Somebody insists on sending the key in plaintext.
+    """
 
     def __init__(
         self,
@@ -85,12 +97,25 @@ class Transport:
         api_key: str | None,
         timeout: Seconds,
         credentials: grpc.ChannelCredentials | None,
+        plaintext: bool = False,
     ) -> None:
         self.address = name(address, "address")
         self.project = name(project, "project")
         self.timeout = seconds(timeout, "timeout")
         self._credentials = credentials
         self._metadata = _authorization(api_key)
+        if self._metadata and credentials is None and not plaintext:
+            _refuse_to_tell(self.address)
+        self.again = partial(
+            Transport,
+            address,
+            project=project,
+            api_key=api_key,
+            timeout=timeout,
+            credentials=credentials,
+            plaintext=plaintext,
+        )
+        """Makes another connection of the same kind, for another event loop."""
         self._background: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -253,6 +278,20 @@ class Transport:
         task = asyncio.current_task()
         if self._closed and not (task is not None and task.cancelling()):
             raise ClientClosedError("The client was closed") from None
+
+
+def _refuse_to_tell(address: str) -> None:
+    """Sees to it that a key is not told to whoever listens on the network.
+
+    Raises:
+        InvalidArgumentError: The address is not on this machine.
+    """
+    if not is_loopback(address):
+        raise InvalidArgumentError.of(
+            "api_key",
+            f"would go to {address} in plaintext: connect with TLS (tls=True, or HOOKD_TLS=true), "
+            "or insist with tls=False (HOOKD_TLS=false) if the network is trusted",
+        )
 
 
 def _authorization(api_key: str | None) -> tuple[tuple[str, str], ...]:

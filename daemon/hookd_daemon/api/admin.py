@@ -17,9 +17,13 @@ from hookd_daemon.api.counting import Counting
 from hookd_daemon.core import keys
 from hookd_daemon.core.hooks import duration
 from hookd_daemon.core.reading import count_runs
-from hookd_daemon.errors import InvalidArgumentError
+from hookd_daemon.errors import InvalidArgumentError, StoreUnavailableError
+from hookd_daemon.logs import get_logger
 from hookd_daemon.store.rocks import RocksStore
+from hookd_daemon.store.rocks.appearing import UNFINISHED
 from hookd_daemon.store.tx import Store
+
+log = get_logger(__name__)
 
 _BACKUP_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 #: How many runs are counted without giving other calls a turn.
@@ -83,11 +87,19 @@ class AdminService:
                 "must be 1 to 64 letters, digits, '.', '_' or '-', and not begin with a dot; "
                 f"it is {len(name)} characters long",
             )
+        if name.endswith(UNFINISHED):
+            raise InvalidArgumentError("name", f"must not end with {UNFINISHED}")
         target = self._backend.settings.backup_dir.absolute() / name
+        begin = time.monotonic()
         try:
             size = await self._store.backup(target)
         except FileExistsError:
             raise InvalidArgumentError("name", f"there is a backup {name} already") from None
+        except StoreUnavailableError as error:
+            log.warning("a backup failed", path=str(target), error=str(error))
+            raise
+        seconds = round(time.monotonic() - begin, 3)
+        log.info("backup made", path=str(target), bytes=size, seconds=seconds)
         return pb.BackupResponse(path=str(target), bytes=size)
 
     async def compact(self, request: pb.CompactRequest, call: CallContext) -> pb.CompactResponse:

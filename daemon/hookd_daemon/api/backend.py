@@ -6,14 +6,18 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
+from hookd_daemon.api.quotas import Admission, CallRates
+from hookd_daemon.api.sharing import Sharing
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings
 from hookd_daemon.core.firing import fire_timer
+from hookd_daemon.core.limits import Limits
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.overdue import OverdueError
-from hookd_daemon.errors import Conflict, status_name
+from hookd_daemon.errors import Conflict, LimitExceededError, status_name
 from hookd_daemon.logs import get_logger, token_field
 from hookd_daemon.records.v1.records_pb2 import TIMER_KIND_LEASE, TimerRecord
 from hookd_daemon.store.tx import Store, Tx
@@ -51,6 +55,12 @@ class Backend:
         self.metrics = metrics
         self.booted_ms = clock.now_ms()
         self._retention: dict[str, int | None] = {}
+        self._limits = {name: _limits_of(settings, name) for name in settings.projects}
+        self._usual_limits = _limits_of(settings, "")
+        self.admission = Admission(
+            CallRates(partial(settings.quota, "max_calls_per_second"), metrics),
+            Sharing(metrics, settings.max_calls_in_flight),
+        )
 
     def moment(self, project: str, metadata: Mapping[str, str] | None = None) -> Moment:
         """The moment of a call of a project.
@@ -60,7 +70,17 @@ class Backend:
             metadata: what the caller sent, for its trace context.
         """
         traceparent = "" if metadata is None else self.tracing.current_traceparent(metadata)
-        return Moment(self.clock.now_ms(), self.booted_ms, self._retention_ms(project), traceparent)
+        return Moment(
+            self.clock.now_ms(),
+            self.booted_ms,
+            self._retention_ms(project),
+            traceparent,
+            self.limits(project),
+        )
+
+    def limits(self, project: str) -> Limits:
+        """How much a project may have."""
+        return self._limits.get(project, self._usual_limits)
 
     def _retention_ms(self, project: str) -> int | None:
         try:
@@ -89,6 +109,9 @@ class Backend:
             except OverdueError as overdue:
                 timer = overdue.timer
                 note_fired(timer, await self.store.transact(fire_timer, moment, None, timer))
+            except LimitExceededError as error:
+                self.metrics.over_quota[error.limit] += 1  # nothing was committed, nor counted
+                raise
 
     def note_conflict(self, run_id: str, conflict: Conflict, *, one_of_many: bool = False) -> None:
         """Tells traces and logs of a lost claim.
@@ -124,6 +147,14 @@ class Backend:
                 owner_status=status_name(detail.run_status),
                 **token_field(detail.project, detail.token),
             )
+
+
+def _limits_of(settings: Settings, project: str) -> Limits:
+    return Limits(
+        active_hooks=settings.quota("max_active_hooks", project),
+        active_runs=settings.quota("max_active_runs", project),
+        payload_bytes=settings.quota("max_payload_bytes", project),
+    )
 
 
 def note_fired(timer: TimerRecord, done: str) -> None:

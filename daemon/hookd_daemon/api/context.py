@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
+from hookd_daemon.api.sharing import Place
+
 
 class CallContext(ABC):
     """One call."""
@@ -16,6 +18,11 @@ class CallContext(ABC):
     @abstractmethod
     def metadata(self) -> Mapping[str, str]:
         """What the caller sent beside the request; keys in lower case, text values only."""
+
+    @property
+    def project(self) -> str:
+        """The only project that the caller may name; empty for any."""
+        return ""
 
     @abstractmethod
     def time_remaining(self) -> float | None:
@@ -30,3 +37,6 @@ class CallContext(ABC):
         Raises:
             LimitExceededError: there are too many streams and waits.
         """
+
+    def has_place(self, place: Place) -> None:  # noqa: B027 - most have no use for it
+        """Is told of its place among the calls of its project, which it leaves while it waits."""

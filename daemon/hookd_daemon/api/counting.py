@@ -51,5 +51,7 @@ class Counting:
                     metrics.steps[which] += times
                 case "timers_fired":
                     metrics.timers_fired += times
+                case "refused":
+                    metrics.over_quota[which] += times
                 case "runs" if which in self.runs:
                     self.runs[which] += times

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from hookd_daemon.api.sharing import Place
 from hookd_daemon.errors import LimitExceededError, StoreUnavailableError
 from hookd_daemon.telemetry.metrics import Metrics
 
@@ -122,11 +123,19 @@ class Gate:
             metrics.streams_open -= 1
 
     @contextmanager
-    def long_wait(self) -> Iterator[None]:
-        """Counts a call that was let in as a stream while it waits."""
+    def long_wait(self, place: Place | None = None) -> Iterator[None]:
+        """Counts a call that was let in as a stream while it waits.
+
+        Args:
+            place: its place among the calls of its project, if it has one.
+        """
         with self.stream():
             self._metrics.calls_in_flight -= 1
+            if place is not None:
+                place.end()
             try:
                 yield
             finally:
                 self._metrics.calls_in_flight += 1
+                if place is not None:
+                    place.again()

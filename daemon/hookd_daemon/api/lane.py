@@ -33,6 +33,9 @@ log = get_logger(__name__)
 #: read when these are answered, so a stream cannot fill the memory.
 BATCHES_AT_ONCE = 8
 
+CREATE_HOOK = "/hookd.v1.HookService/CreateHook"
+CREATE_HOOKS = "/hookd.v1.HookService/CreateHooks"
+
 _one = parser(pb.CreateHookRequest)
 _batch = parser(pb.CreateHooksRequest)
 _stream_batch = parser(pb.ClaimStreamRequest)
@@ -59,6 +62,7 @@ class ClaimLane:
     def __init__(self, backend: Backend, store: RocksStore, hooks: HookService) -> None:
         self._backend = backend
         self._hooks = hooks
+        self._admission = backend.admission
         self._traceparent = backend.tracing.current_traceparent
         # Each conflict of a batch is told to traces and to the debug log, by the
         # code that has it as an object.
@@ -70,23 +74,36 @@ class ClaimLane:
             max_token_bytes=backend.settings.max_token_bytes,
             log_topic=topics.run_log,
             token_topic=topics.token,
+            max_claims=lambda project: backend.limits(project).active_hooks,
         )
 
     def lanes(self) -> dict[str, Callable[..., Any]]:
         """The methods that are answered here, by their paths."""
         return {
-            "/hookd.v1.HookService/CreateHook": self.create_hook,
-            "/hookd.v1.HookService/CreateHooks": self.create_hooks,
+            CREATE_HOOK: self.create_hook,
+            CREATE_HOOKS: self.create_hooks,
             "/hookd.v1.HookService/ClaimStream": self.claim_stream,
         }
 
     async def create_hook(self, data: bytes, call: CallContext) -> bytes:
         """See ``HookService.create_hook``."""
-        answer = await self._claims.claim(Kind.ONE, data, self._traceparent(call.metadata))
+        request = _one(data, call)
+
+        async def answer(request: pb.CreateHookRequest, call: CallContext) -> bytes:
+            return await self._create_hook(data, request, call)
+
+        return await self._admission.answer(CREATE_HOOK, request, len(data), call, answer)
+
+    async def _create_hook(
+        self, data: bytes, request: pb.CreateHookRequest, call: CallContext
+    ) -> bytes:
+        project = validate.project(request.project)
+        traceparent = self._traceparent(call.metadata)
+        answer = await self._claims.claim(Kind.ONE, data, traceparent, project)
         if isinstance(answer, bytes):
             return answer
         if answer is None:
-            return (await self._hooks.create_hook(_one(data), call)).SerializeToString()
+            return (await self._hooks.create_hook(request, call)).SerializeToString()
         run_id, detail, traceparent = answer
         conflict = Conflict(HookConflict.FromString(detail), traceparent)
         self._backend.note_conflict(run_id, conflict)
@@ -94,11 +111,23 @@ class ClaimLane:
 
     async def create_hooks(self, data: bytes, call: CallContext) -> bytes:
         """See ``HookService.create_hooks``."""
+        request = _batch(data, call)
+
+        async def answer(request: pb.CreateHooksRequest, call: CallContext) -> bytes:
+            return await self._create_hooks(data, request, call)
+
+        return await self._admission.answer(CREATE_HOOKS, request, len(data), call, answer)
+
+    async def _create_hooks(
+        self, data: bytes, request: pb.CreateHooksRequest, call: CallContext
+    ) -> bytes:
         if self._batches:
-            answer = await self._claims.claim(Kind.BATCH, data, self._traceparent(call.metadata))
+            project = validate.project(request.project)
+            traceparent = self._traceparent(call.metadata)
+            answer = await self._claims.claim(Kind.BATCH, data, traceparent, project)
             if isinstance(answer, bytes):
                 return answer
-        return (await self._hooks.create_hooks(_batch(data), call)).SerializeToString()
+        return (await self._hooks.create_hooks(request, call)).SerializeToString()
 
     async def claim_stream(
         self, sent: AsyncIterator[bytes], call: CallContext
@@ -130,24 +159,40 @@ class ClaimLane:
         try:
             async for data in sent:
                 if not project:
-                    project = validate.project(_stream_batch(data).project)
+                    project = validate.project(_stream_batch(data, call).project)
+                await self._admission.rates.pace(project)
                 answer = None
                 if self._batches:
-                    answer = self._claims.claim(Kind.STREAM, data, traceparent, project)
+                    answer = await self._begin(data, traceparent, project)
                 await batches.put(_Pending(data, project, answer))
         except Exception as error:  # noqa: BLE001 - told to the caller, behind the answers before it
             await batches.put(error)
         else:
             await batches.put(None)
 
+    async def _begin(self, data: bytes, traceparent: str, project: str) -> asyncio.Future[Answer]:
+        """Begins a batch of a stream when it is its project's turn."""
+        place = await self._admission.turn(project, len(data))
+        try:
+            answer = self._claims.claim(Kind.STREAM, data, traceparent, project)
+        except BaseException:
+            place.end()
+            raise
+        answer.add_done_callback(lambda _: place.end())
+        return answer
+
     async def _answer(self, batch: _Pending, call: CallContext) -> bytes:
         if batch.answer is not None:
             answer = await batch.answer
             if isinstance(answer, bytes):
                 return answer
-        request = _stream_batch(batch.data)
+        request = _stream_batch(batch.data, call)
         if validate.project(request.project) != batch.project:
             raise InvalidArgumentError("project", "is not the one the stream began with")
         response = pb.ClaimStreamResponse(batch_id=request.batch_id)
-        await self._hooks.claim_batch(call, batch.project, request.hooks, response.results.add)
+        place = await self._admission.turn(batch.project, len(batch.data))
+        try:
+            await self._hooks.claim_batch(call, batch.project, request.hooks, response.results.add)
+        finally:
+            place.end()
         return response.SerializeToString()

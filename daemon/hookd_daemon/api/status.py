@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from hookd.v1.errors_pb2 import Error
 
-from hookd_daemon.errors import HookConflictError, HookdError, InvalidArgumentError
+from hookd_daemon.errors import (
+    HookConflictError,
+    HookdError,
+    InvalidArgumentError,
+    LimitExceededError,
+)
 
 #: The domain of every ``google.rpc.ErrorInfo`` of hookd.
 DOMAIN = "hookd"
@@ -24,6 +29,10 @@ def to_status(error: HookdError) -> Status:
         bad = BadRequest()
         bad.field_violations.add(field=error.field, description=error.description)
         _pack(status, bad)
+    if isinstance(error, LimitExceededError) and error.retry_ms:
+        retry = RetryInfo()
+        retry.retry_delay.FromMilliseconds(error.retry_ms)
+        _pack(status, retry)
     return status
 
 

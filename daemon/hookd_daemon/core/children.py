@@ -8,6 +8,7 @@ from hookd.v1.events_pb2 import ChildStarted, Event
 from hookd.v1.worker_service_pb2 import StartChildCommand
 
 from hookd_daemon.core import keys
+from hookd_daemon.core.limits import require_room_for_run
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.runs import RunState
 from hookd_daemon.core.starting import FAIL, StartSpec, create_run
@@ -18,9 +19,13 @@ async def start_child(run: RunState, moment: Moment, command: StartChildCommand)
     """Starts a run for a run; both records but the parent's are saved here.
 
     A child whose id is taken is not started, and the parent is told.
+
+    Raises:
+        LimitExceededError: the project has as many runs as it may have.
     """
     taken = await run.tx.get(keys.run(run.project, command.run_id)) is not None
     if not taken:
+        await require_room_for_run(run.tx, moment.limits, run.project, len(command.input.data))
         child = create_run(run.tx, moment, run.project, _spec(run, command), parent=run)
         child.save()
         record = ChildRecord(

@@ -9,6 +9,7 @@ from hookd.v1.events_pb2 import Event, HookReceived
 
 from hookd_daemon.core import keys, topics
 from hookd_daemon.core.hooks import digest
+from hookd_daemon.core.limits import require_room_for_payload
 from hookd_daemon.core.lookup import HookView, load_hook
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.queues import wake
@@ -53,6 +54,7 @@ async def resume_hook(
     Raises:
         HookNotFoundError: no active hook has it.
         IdReusedError: the payload id was accepted before, with other bytes.
+        LimitExceededError: the project keeps as many bytes as it may keep.
         OverdueError: the holder's time has passed.
     """
     earlier = await earlier_delivery(tx, moment, project, token, payload_id, payload)
@@ -102,8 +104,13 @@ async def accept(
     payload_id: str,
     payload: Payload,
 ) -> Delivery:
-    """Adds a payload to an active hook; the run's record is to be saved by the caller."""
+    """Adds a payload to an active hook; the run's record is to be saved by the caller.
+
+    Raises:
+        LimitExceededError: the project keeps as many bytes as it may keep.
+    """
     tx = run.tx
+    await require_room_for_payload(tx, moment.limits, run.project, len(payload.data))
     hook_id = claim.hook_id
     hook_key = run.hook_key(hook_id)
     known = await tx.get(hook_key)

@@ -77,13 +77,15 @@ async def _end(
     run: RunState, moment: Moment, status: RunStatus.ValueType, event: Event, cause: str
 ) -> None:
     tx, record = run.tx, run.record
+    claims = await tx.claims_of(run.project, run.uid)
+    kept = [(token, claim) for token, claim in claims if not await _expire(run, moment, claim)]
     run.append(event, moment)
     run.set_status(status)
     dequeue_turn(run)
     await drop_steps(run)
     await drop_timers(run)
     record.ended_ms = moment.now_ms
-    for token, claim in await tx.claims_of(run.project, run.uid):
+    for token, claim in kept:
         if claim.hold_after_ms:
             _hold(run, moment, token, claim)
         else:
@@ -103,6 +105,18 @@ async def _end(
     run.save()
     tx.notify(topics.run_ended(run.uid))
     tx.tally(f"runs_ended.{status_name(status)}")
+
+
+async def _expire(run: RunState, moment: Moment, claim: ClaimRecord) -> bool:
+    """Disposes a hook whose ttl has passed and whose timer has not fired: no hold is for it."""
+    if not claim.expires_ms or claim.expires_ms > moment.now_ms:
+        return False
+    value = await run.tx.get(run.hook_key(claim.hook_id))
+    if value is None:
+        raise RuntimeError(f"a claim belongs to hook {claim.hook_id}, which is not there")
+    hook = HookRecord.FromString(value)
+    release_hook(run, moment, claim.hook_id, hook, claim, expired=True)
+    return True
 
 
 def _hold(run: RunState, moment: Moment, token: str, claim: ClaimRecord) -> None:

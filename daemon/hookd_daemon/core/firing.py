@@ -5,7 +5,7 @@ from __future__ import annotations
 from hookd.v1.common_pb2 import Failure
 from hookd.v1.events_pb2 import Event, RunFailed
 
-from hookd_daemon.core import keys, topics
+from hookd_daemon.core import keys, topics, usage
 from hookd_daemon.core.ending import FAILED, end_run, release_hook
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.run_timers import fire_run_timer
@@ -113,6 +113,8 @@ async def _remove_run(run: RunState, moment: Moment, timer: TimerRecord) -> str:
     run.tx.delete(keys.run(run.project, run.run_id))
     run.tx.delete(keys.runs_by_time(run.project) + age)
     run.tx.delete(keys.runs_by_status(run.project, record.status) + age)
+    if record.payload_bytes:
+        run.tx.add(keys.usage(run.project, usage.PAYLOAD_BYTES), -record.payload_bytes)
     garbage = GarbageRecord(project=run.project)
     run.tx.put(keys.garbage(run.uid), garbage.SerializeToString())
     run.tx.notify(topics.TIMERS)

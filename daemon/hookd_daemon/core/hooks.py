@@ -11,7 +11,7 @@ from hookd.v1.common_pb2 import Payload
 from hookd.v1.events_pb2 import Event, HookConflicted
 
 from hookd_daemon._native import encode_plain_claim
-from hookd_daemon.core import topics
+from hookd_daemon.core import limits, topics
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.runs import RunState, find_run, read_event
 from hookd_daemon.core.timers import set_timer
@@ -22,6 +22,7 @@ from hookd_daemon.errors import (
     HookdError,
     HookNotFoundError,
     IdReusedError,
+    LimitExceededError,
     RunNotActiveError,
     RunNotFoundError,
 )
@@ -90,8 +91,8 @@ async def create_hooks(
     Returns:
         An outcome for each, in order: ``HookConflictError``,
         ``RunNotFoundError``, ``RunNotActiveError``, ``IdReusedError`` or
-        ``HookNotFoundError`` (this very hook was there and is gone) for those
-        that are not there.
+        ``HookNotFoundError`` (this very hook was there and is gone) or
+        ``LimitExceededError`` for those that are not there.
     """
     runs: dict[str, RunState | None] = {}
     outcomes: list[Outcome] = []
@@ -119,6 +120,9 @@ def tally_claims(tx: Tx, outcomes: Sequence[Outcome]) -> None:
         tx.tally("claims", won)
     if lost:
         tx.tally("conflicts", lost)
+    for outcome in outcomes:
+        if type(outcome) is LimitExceededError:
+            tx.tally(f"refused.{outcome.limit}")
 
 
 async def create_hook(
@@ -136,9 +140,13 @@ async def create_hook(
         return await _retried(run, spec, HookRecord.FromString(known))
     if not run.active:
         return RunNotActiveError(run.run_id, run.record.status)
+    token = spec.generated if spec.token is None else spec.token
+    size = 0 if spec.metadata is None else len(spec.metadata.data)
+    refusal = await limits.refused_claim(tx, moment.limits, project, token, size)
+    if refusal is not None:
+        return refusal
     if by_run and run.begin(moment):
         run.save()  # who loses to it in this same transaction is told its status
-    token = spec.generated if spec.token is None else spec.token
     revision = tx.revision()
     event, hook, claim = _records(run, moment, spec, token, revision)
     holder = await tx.claim(project, token, uid, revision, claim)
@@ -156,6 +164,8 @@ async def create_hook(
         tx.put(hook_key, lost.SerializeToString())
         return HookConflictError(conflict)
     run.append_encoded(event)
+    if size:
+        run.keep(size)
     tx.put(hook_key, hook)
     if spec.ttl_ms:
         made = ClaimRecord.FromString(claim)

@@ -20,6 +20,7 @@ started after this one was removed shares none of them.
     I uid timer_id                       RunTimerRecord
     K uid run_id                         ChildRecord: the runs that a run has started
     G uid                                GarbageRecord: a run whose records are to go
+    U project NUL what                   a number that counts what a project has; see ``usage``
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ STEP = b"W"
 RUN_TIMER = b"I"
 CHILD = b"K"
 GARBAGE = b"G"
+USAGE = b"U"
 
 _MAX = (1 << 64) - 1
 
@@ -189,3 +191,19 @@ def garbage(uid: int) -> bytes:
 def uid_of(garbage_key: bytes) -> int:
     """The run's uid in such a key."""
     return int.from_bytes(garbage_key[1:9], "big")
+
+
+def usage(project: str, what: bytes) -> bytes:
+    """The key of a number that counts what a project has."""
+    return USAGE + project.encode() + b"\0" + what
+
+
+def split_status_key(key: bytes) -> str:
+    """The project in a key of the lists of runs by status."""
+    return key[2:].partition(b"\0")[0].decode()
+
+
+def split_usage_key(key: bytes) -> tuple[str, bytes]:
+    """The project, and what is counted, in the key of a number."""
+    project, _, what = key[1:].partition(b"\0")
+    return project.decode(), what

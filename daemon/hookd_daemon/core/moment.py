@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hookd_daemon.core.limits import NO_LIMITS, Limits
+
 
 @dataclass(slots=True)
 class Moment:
@@ -17,9 +19,11 @@ class Moment:
         retention_ms: how long an ended run of the project is retained; None
             for ever.
         traceparent: the W3C trace context of the call; empty when it has none.
+        limits: how much the project may have.
     """
 
     now_ms: int
     booted_ms: int = 0
     retention_ms: int | None = None
     traceparent: str = ""
+    limits: Limits = NO_LIMITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hookd.v1.common_pb2 import RUN_STATUS_PENDING, RUN_STATUS_RUNNING, RunStatus
 from hookd.v1.events_pb2 import Event, RunStarted
 
-from hookd_daemon.core import keys, timers, topics
+from hookd_daemon.core import keys, timers, topics, usage
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.overdue import OverdueError
 from hookd_daemon.errors import RunNotActiveError, RunNotFoundError, status_name
@@ -68,6 +68,9 @@ class RunState:
         event.time.FromMilliseconds(moment.now_ms)
         if self.turn:
             event.turn = self.turn
+        size = usage.payload_bytes(event)
+        if size:
+            self.keep(size)
         self.append_encoded(event.SerializeToString())
         return event.seq
 
@@ -78,6 +81,11 @@ class RunState:
         record.last_seq = seq
         self.grown = True
         self.tx.put(self._events + seq.to_bytes(8, "big"), event)
+
+    def keep(self, size: int) -> None:
+        """Counts bytes of payloads that are stored until the run is removed."""
+        self.record.payload_bytes += size
+        self.tx.add(keys.usage(self.project, usage.PAYLOAD_BYTES), size)
 
     def begin(self, moment: Moment) -> bool:
         """Notes that somebody works on the run; True when it was pending until now."""
@@ -97,13 +105,20 @@ class RunState:
             self.tx.tally(f"runs.{status_name(record.status)}", -1)
         self.tx.put(keys.runs_by_status(self.project, status) + age, self.run_id.encode())
         self.tx.tally(f"runs.{status_name(status)}")
+        change = (status in ACTIVE) - (record.status in ACTIVE)
+        if change:
+            self.tx.add(keys.usage(self.project, usage.ACTIVE_RUNS), change)
         record.status = status
         self.active = status in ACTIVE
 
     def save(self) -> None:
         """Writes the record, and wakes who watches the log."""
-        self.tx.put(keys.run(self.project, self.run_id), self.record.SerializeToString())
+        self.write()
         self.tx.notify(topics.run_log(self.record.uid))
+
+    def write(self) -> None:
+        """Writes the record of a run whose log has not grown."""
+        self.tx.put(keys.run(self.project, self.run_id), self.record.SerializeToString())
 
     def lease_deadline(self, moment: Moment) -> int | None:
         """When the lease lapses, in milliseconds since 1970; None without a lease."""

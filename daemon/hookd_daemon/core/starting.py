@@ -24,6 +24,7 @@ from hookd_daemon.core import keys
 from hookd_daemon.core.delivery import Delivery, accept, earlier_delivery, resume_hook
 from hookd_daemon.core.ending import CANCELLED, end_run
 from hookd_daemon.core.hooks import HookSpec, create_hook
+from hookd_daemon.core.limits import require_room_for_run
 from hookd_daemon.core.lookup import HookView, load_hook
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.queues import wake
@@ -33,6 +34,7 @@ from hookd_daemon.errors import (
     Conflict,
     HookConflictError,
     HookdError,
+    HookNotFoundError,
     InvalidArgumentError,
     RunExistsError,
 )
@@ -109,6 +111,7 @@ async def start_run(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> St
         IdReusedError: the payload id was delivered before, with other bytes.
         HookNotFoundError: the start is a retry with a payload that is new, and
             the run takes no payloads any more.
+        LimitExceededError: the project has as much as it may have.
         OverdueError: the time of something has passed.
     """
     known = await find_run(tx, moment, project, spec.run_id)
@@ -128,6 +131,7 @@ async def start_run(tx: Tx, moment: Moment, project: str, spec: StartSpec) -> St
             tx.tally("conflicts")
             return await _met(tx, moment, project, spec, wanted.token, claim, conflict)
         await _supersede(tx, moment, project, wanted.token, spec.run_id, superseded)
+    await require_room_for_run(tx, moment.limits, project, len(spec.input.data))
     run = create_run(tx, moment, project, spec)
     run.record.superseded_run_ids.extend(superseded)
     for wanted in spec.claims:
@@ -274,11 +278,9 @@ async def _retried(moment: Moment, run: RunState, spec: StartSpec) -> Started:
     hooks = await _hooks_of_start(run, moment)
     delivery = None
     if spec.policy == DELIVER and hooks:
-        token = hooks[0].record.token
-        delivery = await resume_hook(
-            run.tx, moment, run.project, token, spec.payload_id, spec.payload
-        )
+        delivery = await _deliver_again(moment, run, hooks[0], spec)
         run = await load_run(run.tx, moment, run.project, run.run_id)
+        hooks = await _hooks_of_start(run, moment)
     return Started(
         START_OUTCOME_ALREADY_STARTED,
         run,
@@ -286,6 +288,19 @@ async def _retried(moment: Moment, run: RunState, spec: StartSpec) -> Started:
         superseded=list(run.record.superseded_run_ids),
         delivery=delivery,
     )
+
+
+async def _deliver_again(
+    moment: Moment, run: RunState, first: HookView, spec: StartSpec
+) -> Delivery:
+    """Delivers the payload of a retry, which may be new, to the run's own hook and to no other."""
+    tx, project, token = run.tx, run.project, first.record.token
+    earlier = await earlier_delivery(tx, moment, project, token, spec.payload_id, spec.payload)
+    if earlier is not None:
+        return earlier
+    if first.claim is None or not run.active:
+        raise HookNotFoundError.by_token(token)
+    return await resume_hook(tx, moment, project, token, spec.payload_id, spec.payload)
 
 
 async def _hooks_of_start(run: RunState, moment: Moment) -> list[HookView]:

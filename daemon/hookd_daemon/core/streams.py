@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hookd.v1.common_pb2 import Payload
 
 from hookd_daemon.core import keys, topics
+from hookd_daemon.core.limits import require_room_for_payload
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.runs import RunState, load_run
 from hookd_daemon.errors import IdReusedError, InvalidArgumentError
@@ -67,6 +68,7 @@ async def write_chunks(
         RunNotActiveError: it has ended.
         IdReusedError: other chunks are at the position.
         InvalidArgumentError: the position is beyond the end, or the stream is closed.
+        LimitExceededError: the project keeps as many bytes as it may keep.
         OverdueError: the run's lease has lapsed and it has not been ended yet.
     """
     run = await load_run(tx, moment, project, run_id)
@@ -89,12 +91,17 @@ async def write_chunks(
         raise InvalidArgumentError(
             "position", f"{position} is beyond the end of the stream, which is {length}"
         )
+    size = sum(len(chunk.data) for chunk in chunks)
+    await require_room_for_payload(tx, moment.limits, project, size)
     for index, chunk in enumerate(chunks, start=length):
         record = ChunkRecord(payload=chunk, time_ms=moment.now_ms, writer_id=writer_id)
         tx.put(prefix + keys.number(index), record.SerializeToString())
     if chunks:
+        run.keep(size)
         if run.begin(moment):
             run.save()
+        else:
+            run.write()
         stream.length = length + len(chunks)
         _save(tx, run, namespace, stream)
     return length, stream.length, False
@@ -123,6 +130,7 @@ async def append_chunks(
     for index, chunk in enumerate(chunks, start=position):
         record = ChunkRecord(payload=chunk, time_ms=moment.now_ms)
         run.tx.put(prefix + keys.number(index), record.SerializeToString())
+    run.keep(sum(len(chunk.data) for chunk in chunks))
     stream.length += len(chunks)
     stream.closed = close
     _save(run.tx, run, namespace, stream)

@@ -77,6 +77,11 @@ class MemoryTx(OverlayTx):
         mine = [(token, claim) for token, claim in every if claim.run_uid == run_uid]
         return sorted(mine, key=lambda pair: pair[1].revision)
 
+    async def count_claims(self, project: str) -> int:
+        """See ``Tx.count_claims``."""
+        most = len(self._store.values) + len(self.writes)
+        return len(await self.scan_claims(project, "", None, most))
+
 
 class MemoryStore(Store):
     """Everything in memory; see ``store.tx.Store``.

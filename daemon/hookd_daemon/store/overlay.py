@@ -62,6 +62,16 @@ class OverlayTx(Tx):
         """See ``Tx.delete``."""
         self.writes[key] = None
 
+    def add(self, key: bytes, change: int) -> None:
+        """See ``Tx.add``."""
+        value = self.writes[key] if key in self.writes else self.stored(key)
+        total = _number(value) + change
+        self.writes[key] = total.to_bytes(8, "big", signed=True) if total else None
+
+    async def number(self, key: bytes) -> int:
+        """See ``Tx.number``."""
+        return _number(await self.get(key))
+
     def notify(self, topic: Topic) -> None:
         """See ``Tx.notify``."""
         self.topics.append(topic)
@@ -83,3 +93,7 @@ class OverlayTx(Tx):
         cut = len(keys.claims_of_project(project))
         pairs = await self.scan(start, keys.end_of(begin), limit)
         return [(key[cut:].decode(), ClaimRecord.FromString(value)) for key, value in pairs]
+
+
+def _number(value: bytes | None) -> int:
+    return 0 if value is None else int.from_bytes(value, "big", signed=True)

@@ -45,6 +45,18 @@ class Tx(ABC):
         """Removes a key, if it is there."""
 
     @abstractmethod
+    def add(self, key: bytes, change: int) -> None:
+        """Adds to the number that a key holds.
+
+        A key that is not there holds 0, and one that comes to hold 0 is removed.
+        Nothing is read: two functions that add to one number do not contend.
+        """
+
+    @abstractmethod
+    async def number(self, key: bytes) -> int:
+        """Reads a number that ``add`` keeps, what this function has added included."""
+
+    @abstractmethod
     def revision(self) -> int:
         """Gives a number, greater than any that this store has given before."""
 
@@ -80,6 +92,10 @@ class Tx(ABC):
     @abstractmethod
     async def claims_of(self, project: str, run_uid: int) -> list[tuple[str, ClaimRecord]]:
         """The tokens that a run holds, in the order of their revisions."""
+
+    @abstractmethod
+    async def count_claims(self, project: str) -> int:
+        """How many tokens of a project are taken, by claims of this function, too."""
 
     @abstractmethod
     async def scan_claims(

@@ -27,6 +27,7 @@ RELEASE_CAUSES: Final = (
 )
 END_STATUSES: Final = ("completed", "failed", "cancelled")
 REJECTIONS: Final = ("calls", "streams", "draining")
+QUOTAS: Final = ("active_hooks", "active_runs", "payload_bytes", "calls_per_second")
 STEP_OUTCOMES: Final = ("started", "completed", "failed", "retried", "lost")
 
 _Read = Callable[[], int]
@@ -54,6 +55,8 @@ class Metrics:
         timers_fired: Timers of workflows that fired.
         rejected: Calls refused because of a limit: ``calls`` in flight,
             ``streams`` open, or ``draining``.
+        over_quota: Calls, and claims of batches, refused because of a quota of
+            their project (`QUOTAS`).
         calls_in_flight: Unary calls being answered now.
         streams_open: Streams and long waits open now.
         commit_group_size: Writes that one flush made durable; ``record(n)``.
@@ -70,6 +73,7 @@ class Metrics:
         "commit_group_size",
         "conflicts",
         "flush_seconds",
+        "over_quota",
         "rejected",
         "releases",
         "request_seconds",
@@ -95,6 +99,7 @@ class Metrics:
         self.steps = dict.fromkeys(STEP_OUTCOMES, 0)
         self.timers_fired = 0
         self.rejected = dict.fromkeys(REJECTIONS, 0)
+        self.over_quota = dict.fromkeys(QUOTAS, 0)
         self.calls_in_flight = 0
         self.streams_open = 0
         self._group_sizes = Histogram(
@@ -209,6 +214,12 @@ class Metrics:
                 "{call}",
                 "Calls refused because of a limit.",
                 _each_of(self.rejected, "limit"),
+            ),
+            (
+                "hookd.quota.refusals",
+                "{refusal}",
+                "Calls and claims refused because of a quota of their project.",
+                _each_of(self.over_quota, "limit"),
             ),
         )
         for name, unit, description, read in counters:

@@ -217,6 +217,7 @@ async def _close_ambient_client() -> None:
 def _environment(address: str) -> Iterator[None]:
     """Has the environment lead to the daemon, for the ambient functions."""
     ours = {"HOOKD_ADDRESS": address, "HOOKD_PROJECT": PROJECT, "HOOKD_API_KEY": None}
+    ours |= dict.fromkeys(("HOOKD_TLS", "HOOKD_TLS_CA", "HOOKD_TLS_CERT", "HOOKD_TLS_KEY"))
     before = {name: os.environ.get(name) for name in ours}
     _set_environment(ours)
     try:

@@ -50,3 +50,16 @@ def test_every_metric_is_listed(shared_daemon: Daemon, api: Api) -> None:
     causes = set(re.findall(r'^hookd_releases_total\{cause="(\w+)"\}', text, re.MULTILINE))
     for cause in causes:
         assert cause in _section("Metrics")
+
+
+#: What Prometheus makes of a histogram.
+PARTS = re.compile("_(bucket|count|sum)$")
+
+
+def test_every_metric_that_the_page_names_is_there(shared_daemon: Daemon) -> None:
+    with urllib.request.urlopen(f"http://{shared_daemon.http}/metrics") as response:
+        text = response.read().decode()
+    served = set(re.findall(r"^# TYPE (hookd_\w+) ", text, re.MULTILINE)) | {"hookd_project"}
+    for name in re.findall(r"`(hookd_\w+)`", PAGE.read_text()):
+        assert name in served or PARTS.sub("", name) in served, name
+    assert len(re.findall(r"`hookd_\w+`", _section("What to alert on"))) > 10

@@ -12,7 +12,8 @@ from tests.unit.client.fake import FakeDaemon
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOOKD_ADDRESS", "HOOKD_PROJECT", "HOOKD_API_KEY"):
+    tls = ("HOOKD_TLS", "HOOKD_TLS_CA", "HOOKD_TLS_CERT", "HOOKD_TLS_KEY")
+    for name in ("HOOKD_ADDRESS", "HOOKD_PROJECT", "HOOKD_API_KEY", *tls):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -41,9 +41,16 @@ def test_serve_passes_every_flag_and_returns_the_servers_status(
         "--retention": "1h",
         "--listen": "0.0.0.0:0",
         "--http": "",
+        "--tls-cert": "c.pem",
+        "--tls-key": "k.pem",
+        "--tls-client-ca": "ca.pem",
         "--max-calls-in-flight": "5",
         "--max-streams": "6",
         "--max-token-bytes": "7",
+        "--max-active-hooks": "11",
+        "--max-active-runs": "12",
+        "--max-payload-bytes": "13",
+        "--max-calls-per-second": "14",
         "--drain-timeout": "8s",
         "--worker-lease": "9s",
         "--fail-unserved-after": "1h",
@@ -53,7 +60,7 @@ def test_serve_passes_every_flag_and_returns_the_servers_status(
         "--ready-file": ready,
     }
     words = [word for pair in flags.items() for word in pair]
-    assert cli.main(["serve", *words, "--insecure", "--log-tokens"]) == 3
+    assert cli.main(["serve", *words, "--require-keys", "--insecure", "--log-tokens"]) == 3
     (settings,) = served
     assert settings.describe() == {
         "data_dir": "d",
@@ -65,12 +72,20 @@ def test_serve_passes_every_flag_and_returns_the_servers_status(
         "max_calls_in_flight": 5,
         "max_streams": 6,
         "max_token_bytes": 7,
+        "max_active_hooks": 11,
+        "max_active_runs": 12,
+        "max_payload_bytes": 13,
+        "max_calls_per_second": 14,
         "drain_timeout": 8.0,
         "worker_lease": 9.0,
         "fail_unserved_after": 3600.0,
         "log_level": "debug",
         "log_format": "json",
         "log_tokens": True,
+        "tls_cert": "c.pem",
+        "tls_key": "k.pem",
+        "tls_client_ca": "ca.pem",
+        "require_keys": True,
         "insecure": True,
         "ready_fd": 2,
         "ready_file": ready,

@@ -14,7 +14,8 @@ from hookd.cli.context import Context, duration
 from hookd.cli.exits import HELP, Exit, exit_code
 from hookd.cli.output import Output, shown
 from hookd.client import DEFAULT_ADDRESS, DEFAULT_PROJECT, connect
-from hookd.errors import HookdError
+from hookd.errors import HookdError, InvalidArgumentError
+from hookd.tls import Tls
 
 _CONNECTION = Group("Connection", sort_key=100)
 
@@ -49,7 +50,13 @@ def launch(
     project: Annotated[
         str, Parameter(group=_CONNECTION, env_var="HOOKD_PROJECT")
     ] = DEFAULT_PROJECT,
-    api_key: Annotated[str | None, Parameter(group=_CONNECTION, env_var="HOOKD_API_KEY")] = None,
+    api_key_file: Annotated[
+        str | None, Parameter(group=_CONNECTION, env_var="HOOKD_API_KEY_FILE")
+    ] = None,
+    tls: Annotated[bool | None, Parameter(group=_CONNECTION, env_var="HOOKD_TLS")] = None,
+    tls_ca: Annotated[str | None, Parameter(group=_CONNECTION, env_var="HOOKD_TLS_CA")] = None,
+    tls_cert: Annotated[str | None, Parameter(group=_CONNECTION, env_var="HOOKD_TLS_CERT")] = None,
+    tls_key: Annotated[str | None, Parameter(group=_CONNECTION, env_var="HOOKD_TLS_KEY")] = None,
     timeout: Annotated[str, Parameter(group=_CONNECTION)] = "10s",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -59,7 +66,12 @@ def launch(
         words: The command.
         address: The daemon.
         project: The isolation scope.
-        api_key: Better given in the environment: other users see a command line.
+        api_key_file: A file with the API key; HOOKD_API_KEY is the key itself. There is no
+            option for the key: other users see a command line.
+        tls: TLS with the usual authorities; --no-tls insists on plaintext.
+        tls_ca: TLS with these authorities: a PEM file.
+        tls_cert: The client's certificate, for a daemon that asks for one: a PEM file.
+        tls_key: The private key of --tls-cert: a PEM file.
         timeout: How long to try to get an answer: 30, 500ms, 1m.
         json: Print one JSON document, or JSON lines where it watches.
     """
@@ -72,13 +84,30 @@ def launch(
         async with connect(
             address,
             project=project,
-            api_key=api_key,
+            api_key=None if api_key_file is None else _read_key(api_key_file),
+            tls=_chosen(tls, tls_ca, tls_cert, tls_key),
             timeout=duration(timeout, "--timeout"),
         ) as client:
             context = Context(client, Output(json=json))
             await command(*bound.args, **bound.kwargs, context=context)
 
     asyncio.run(run())
+
+
+def _read_key(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):
+        raise InvalidArgumentError.of("--api-key-file", f"{path} cannot be read") from None
+
+
+def _chosen(
+    tls: bool | None, ca: str | None, cert: str | None, key: str | None
+) -> bool | Tls | None:
+    if tls is not False and (ca or cert or key):
+        return Tls(ca=ca, cert=cert, key=key)
+    return tls
 
 
 def run(words: Sequence[str]) -> int:

@@ -22,7 +22,9 @@ async def stats(
 
 
 async def backup(name: str | None = None, /, *, context: Hidden) -> None:
-    """Write a consistent copy of the data directory, on the daemon's machine.
+    """Write a backup, on the daemon's machine, while calls go on.
+
+    `hookd restore` makes a data directory from it.
 
     Args:
         name: The name of the new directory; made from the time when absent.

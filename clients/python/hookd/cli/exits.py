@@ -18,6 +18,7 @@ class Exit(IntEnum):
     NOT_ACTIVE = 5
     UNAVAILABLE = 6
     DEADLINE = 7
+    DENIED = 8
     INTERRUPTED = 130
 
 
@@ -32,6 +33,7 @@ Exit codes:
 - 5: the run has ended
 - 6: the daemon cannot be reached, or is too busy
 - 7: no answer in time
+- 8: the API key is missing, not valid, or for something else
 """
 
 _BY_TYPE: tuple[tuple[type[errors.HookdError], Exit], ...] = (
@@ -45,6 +47,8 @@ _BY_TYPE: tuple[tuple[type[errors.HookdError], Exit], ...] = (
     (errors.UnavailableError, Exit.UNAVAILABLE),
     (errors.LimitExceededError, Exit.UNAVAILABLE),
     (errors.DeadlineExceededError, Exit.DEADLINE),
+    (errors.UnauthenticatedError, Exit.DENIED),
+    (errors.PermissionDeniedError, Exit.DENIED),
 )
 
 

@@ -54,6 +54,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: more than the daemon takes at once; try later."""
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 10
     """UNAVAILABLE: the daemon cannot write, or is going down; try again."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 11
+    """UNAUTHENTICATED: the call needs an API key, and has none that is valid."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 12
+    """PERMISSION_DENIED: the API key is for another project, or its role does not
+    allow the call. Whether what the call names is there makes no difference.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. docs/errors/ has a page for each."""
@@ -79,6 +85,12 @@ ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 9
 """RESOURCE_EXHAUSTED: more than the daemon takes at once; try later."""
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 10
 """UNAVAILABLE: the daemon cannot write, or is going down; try again."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 11
+"""UNAUTHENTICATED: the call needs an API key, and has none that is valid."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 12
+"""PERMISSION_DENIED: the API key is for another project, or its role does not
+allow the call. Whether what the call names is there makes no difference.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -165,6 +165,7 @@ class RunRecord(_message.Message):
     OPEN_STEPS_FIELD_NUMBER: _builtins.int
     OPEN_CHILDREN_FIELD_NUMBER: _builtins.int
     OPEN_TIMERS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_BYTES_FIELD_NUMBER: _builtins.int
     uid: _builtins.int
     """Names the run's other records. A run with the same run_id that is started
     after this one was removed has another.
@@ -210,6 +211,8 @@ class RunRecord(_message.Message):
     """Steps and children that have not ended, timers that have not fired."""
     open_children: _builtins.int
     open_timers: _builtins.int
+    payload_bytes: _builtins.int
+    """The payloads that are stored for the run, in bytes."""
     @_builtins.property
     def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -250,10 +253,11 @@ class RunRecord(_message.Message):
         open_steps: _builtins.int = ...,
         open_children: _builtins.int = ...,
         open_timers: _builtins.int = ...,
+        payload_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "claim_hook_ids", b"claim_hook_ids", "command_seq", b"command_seq", "created_ms", b"created_ms", "ended_ms", b"ended_ms", "external", b"external", "held_until_ms", b"held_until_ms", "last_seq", b"last_seq", "lease_ttl_ms", b"lease_ttl_ms", "lease_until_ms", b"lease_until_ms", "open_children", b"open_children", "open_steps", b"open_steps", "open_timers", b"open_timers", "parent_run_id", b"parent_run_id", "parent_uid", b"parent_uid", "queued", b"queued", "request_digest", b"request_digest", "seed", b"seed", "seen_seq", b"seen_seq", "started_ms", b"started_ms", "status", b"status", "superseded_run_ids", b"superseded_run_ids", "traceparent", b"traceparent", "turn", b"turn", "turn_id", b"turn_id", "uid", b"uid", "version", b"version", "wake_seq", b"wake_seq", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "claim_hook_ids", b"claim_hook_ids", "command_seq", b"command_seq", "created_ms", b"created_ms", "ended_ms", b"ended_ms", "external", b"external", "held_until_ms", b"held_until_ms", "last_seq", b"last_seq", "lease_ttl_ms", b"lease_ttl_ms", "lease_until_ms", b"lease_until_ms", "open_children", b"open_children", "open_steps", b"open_steps", "open_timers", b"open_timers", "parent_run_id", b"parent_run_id", "parent_uid", b"parent_uid", "payload_bytes", b"payload_bytes", "queued", b"queued", "request_digest", b"request_digest", "seed", b"seed", "seen_seq", b"seen_seq", "started_ms", b"started_ms", "status", b"status", "superseded_run_ids", b"superseded_run_ids", "traceparent", b"traceparent", "turn", b"turn", "turn_id", b"turn_id", "uid", b"uid", "version", b"version", "wake_seq", b"wake_seq", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

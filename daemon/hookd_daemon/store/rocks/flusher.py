@@ -178,9 +178,11 @@ class Flusher:
     def _fail(self, group: Group, failure: BaseException) -> None:
         self._failed = True
         waiting, self._gathering = group + self._gathering, []
+        self._on_failure(failure)
+        # Who was held back for a flush must not wait for one that never comes.
+        self.prepare()
         for waiter in waiting:
             waiter(unavailable())
-        self._on_failure(failure)
 
     def stop(self) -> None:
         """Ends the thread after the flushes that were asked for."""

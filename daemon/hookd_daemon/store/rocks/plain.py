@@ -32,6 +32,10 @@ Answer = bytes | tuple[str, bytes, str] | None
 #: The kind, the bytes, the trace context and the project that it must have.
 Request = tuple[int, bytes, str, str]
 
+#: The least bytes of a claim in a batch, and the most claims of a batch.
+LEAST_CLAIM_BYTES = 12
+MOST_CLAIMS = 1024
+
 
 class Kind(IntEnum):
     """Which request it is."""
@@ -39,6 +43,10 @@ class Kind(IntEnum):
     ONE = 0
     BATCH = 1
     STREAM = 2
+
+
+#: Bytes that are no request.
+NOT_PLAIN: Request = (Kind.ONE, b"", "", "")
 
 
 class PlainClaims:
@@ -51,6 +59,7 @@ class PlainClaims:
         max_token_bytes: the longest token that is allowed.
         log_topic: names the topic of the log of a run, by its uid.
         token_topic: names the topic of a token, by its project and itself.
+        max_claims: how many tokens a project may have taken; 0 for any number.
     """
 
     def __init__(
@@ -62,6 +71,7 @@ class PlainClaims:
         max_token_bytes: int,
         log_topic: Callable[[int], Topic],
         token_topic: Callable[[str, str], Topic],
+        max_claims: Callable[[str], int],
     ) -> None:
         self._store = store
         self._now_ms = now_ms
@@ -69,13 +79,14 @@ class PlainClaims:
         self._native = _native.PlainClaims(store.index, max_token_bytes)
         self._log_topic = log_topic
         self._token_topic = token_topic
+        self._max_claims = max_claims
         self._loop = asyncio.get_running_loop()
         self._requests: list[Request] = []
         self._futures: list[asyncio.Future[Answer]] = []
         store.flusher.prepare = self.carry_out
 
     def claim(
-        self, kind: Kind, request: bytes, traceparent: str, project: str = ""
+        self, kind: Kind, request: bytes, traceparent: str, project: str
     ) -> asyncio.Future[Answer]:
         """Makes the claims of a request if they are plain.
 
@@ -83,7 +94,7 @@ class PlainClaims:
             kind: which message of the API the request is.
             request: its bytes.
             traceparent: the W3C trace context of the call; empty for none.
-            project: a request for another one is not plain; empty for any.
+            project: a request for another one is not plain.
 
         Returns:
             What gives the answer when all it rests on is on disk.
@@ -110,12 +121,40 @@ class PlainClaims:
         futures, self._futures = self._futures, []
         store = self._store
         try:
-            answers = self._make(requests)
+            store.raise_if_closed()
+        except StoreUnavailableError as error:
+            answer_all(futures, error)
+            return
+        try:
+            answers = self._make(self._within_limits(requests))
         except Exception as error:  # noqa: BLE001 - whatever it is, memory is ahead of the disk
             store.fail(error)
             answer_all(futures, StoreUnavailableError("the store cannot be written"))
             return
         store.flusher.after(_Answering(futures, answers))
+
+    def _within_limits(self, requests: list[Request]) -> list[Request]:
+        """The requests, without the claims of those that might be too many for their project.
+
+        What has no claims is not plain. So it goes the usual way, where each
+        claim is held against the limit.
+        """
+        room: dict[str, int | None] = {}
+        plain = []
+        for request in requests:
+            kind, data, _, project = request
+            fits = True
+            if project not in room:
+                most = self._max_claims(project)
+                room[project] = most - self._store.index.count(project) if most else None
+            left = room[project]
+            if left is not None:
+                claims = 1 if kind is Kind.ONE else min(len(data) // LEAST_CLAIM_BYTES, MOST_CLAIMS)
+                fits = claims <= left
+                if fits:
+                    room[project] = left - claims
+            plain.append(request if fits else NOT_PLAIN)
+        return plain
 
     def _make(self, requests: list[Request]) -> list[Answer]:
         store = self._store

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-from rocksdict import Checkpoint, Rdict, ReadOptions, WriteBatch, WriteOptions
+from rocksdict import Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from hookd_daemon._native import TokenIndex
 from hookd_daemon.errors import HookdError, StoreUnavailableError
 from hookd_daemon.store import keys
 from hookd_daemon.store.hub import Hub, HubSubscription
-from hookd_daemon.store.rocks.directory import (
-    FORMAT,
-    DataDirectory,
-    DataDirectoryError,
-    sync_directory,
-    write_durably,
-)
+from hookd_daemon.store.rocks.backup import Backups
+from hookd_daemon.store.rocks.directory import DataDirectory, DataDirectoryError
 from hookd_daemon.store.rocks.flusher import Flusher
 from hookd_daemon.store.rocks.options import database_options
 from hookd_daemon.store.rocks.recovery import recover_claims, recover_revisions
 from hookd_daemon.store.rocks.tx import RocksTx
+from hookd_daemon.store.rocks.wal import DamagedLogError, check_logs
 from hookd_daemon.store.transaction import run_at_once
 from hookd_daemon.store.tx import Store, Tally, Topic, Tx
 
@@ -76,10 +71,11 @@ class RocksStore(Store):
         begin = time.monotonic()
         self.directory = DataDirectory(path)
         try:
+            check_logs(self.directory.database)
             self.db = Rdict(str(self.directory.database), database_options())
         except Exception as error:
             self.directory.close()
-            raise DataDirectoryError(f"RocksDB cannot open {path}: {error}") from error
+            raise DataDirectoryError(why_not_opened(path, error)) from error
         self.unsynced = WriteOptions()
         self.unsynced.sync = False
         self.observe = observe
@@ -87,7 +83,6 @@ class RocksStore(Store):
         self.hub = Hub()
         self._closed = False
         self._failed = False
-        self._backing_up = asyncio.Lock()
         self.index = TokenIndex()
         try:
             self.recovered_tokens = recover_claims(self.db, self.index)
@@ -98,6 +93,7 @@ class RocksStore(Store):
         self.last_revision = self.reserved_revisions = recover_revisions(self.db)
         self.recovery_seconds = time.monotonic() - begin
         self.flusher = Flusher(self._flush, on_flush, self.fail)
+        self._backups = Backups(self.db, path)
 
     def pairs(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Reads the keys with ``start <= key < end`` in order."""
@@ -185,29 +181,9 @@ class RocksStore(Store):
         return directory_bytes(self.directory.database)
 
     async def backup(self, target: Path) -> int:
-        """Writes a consistent copy, which opens as a data directory; returns its bytes.
-
-        Files are shared by hard links where the file system allows.
-
-        Raises:
-            FileExistsError: ``target`` is there already.
-        """
-        async with self._backing_up:
-            return await asyncio.to_thread(self._backup, target)
-
-    def _backup(self, target: Path) -> int:
-        if target.exists():
-            raise FileExistsError(target)
-        # Under another name until it is whole: what has the name is good.
-        fresh = target.with_name(target.name + ".incomplete")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True, mode=0o700)
-        self.db.flush_wal(True)
-        Checkpoint(self.db).create_checkpoint(str(fresh / "db"))
-        write_durably(fresh / "format", f"{FORMAT}\n")
-        fresh.rename(target)
-        sync_directory(target.parent)
-        return directory_bytes(target)
+        """Writes a consistent copy; returns its bytes. See ``Backups.make``."""
+        self.raise_if_closed()
+        return await self._backups.make(target)
 
     async def compact(self) -> None:
         """Compacts the whole database, in a thread."""
@@ -218,8 +194,23 @@ class RocksStore(Store):
         self._closed = True
         self.hub.close()
         self.flusher.stop()
-        self.db.close()
-        self.directory.close()
+        self._backups.close()
+        try:
+            self.db.close()
+        except Exception:
+            # After a failure RocksDB says once more what was said already.
+            if not self._failed:
+                raise
+        finally:
+            self.directory.close()
+
+
+def why_not_opened(path: Path, error: Exception) -> str:
+    """What is said when the database of a data directory cannot be opened."""
+    text = f"the database in {path} cannot be opened: {error}"
+    if isinstance(error, DamagedLogError) or "Corruption" in str(error):
+        text += "; acknowledged data would be missing: look after the disk, and restore a backup"
+    return text
 
 
 def directory_bytes(path: Path) -> int:

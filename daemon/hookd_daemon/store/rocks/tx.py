@@ -89,6 +89,10 @@ class RocksTx(OverlayTx):
             found.append((raw.decode(), ClaimRecord.FromString(value)))
         return found
 
+    async def count_claims(self, project: str) -> int:
+        """See ``Tx.count_claims``."""
+        return self._index.count(project)
+
     def undo(self) -> None:
         """Takes back what was done to the index, the last thing first."""
         for project, raw, run_uid, revision in reversed(self._undo):

@@ -1,0 +1,1 @@
+"""Who may call what: API keys, roles, and the certificates of TLS."""

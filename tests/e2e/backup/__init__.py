@@ -1,0 +1,1 @@
+"""Backups of a real daemon, and what is restored from them."""

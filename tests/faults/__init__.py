@@ -1,0 +1,1 @@
+"""Crash points, bad disks, clocks that jump, and networks that fail."""

@@ -1,0 +1,1 @@
+"""What the daemon must do, said a second time, and held against it."""
