@@ -148,7 +148,9 @@ def check_unharmed(
     assert daemon.pid == pid
     assert daemon.process is not None
     assert daemon.process.poll() is None
-    news = daemon.log[said:]
+    # gRPC itself logs a call whose other headers are not UTF-8, before we see it.
+    ours = [line for line in daemon.log[said:].splitlines() if "cygrpc._decode" not in line]
+    news = "\n".join(ours)
     assert "Traceback" not in news
     assert "a call failed" not in news
     lines = [line for line in news.splitlines() if not any(event in line for event in log)]
