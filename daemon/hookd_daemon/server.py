@@ -44,7 +44,9 @@ from hookd_daemon.dispatch.dispatcher import Dispatcher
 from hookd_daemon.dispatch.survey import Survey
 from hookd_daemon.dispatch.unserved import Unserved
 from hookd_daemon.errors import status_name
-from hookd_daemon.http import HttpServer
+from hookd_daemon.http.app import build_app
+from hookd_daemon.http.health import health_routes
+from hookd_daemon.http.server import HttpServer
 from hookd_daemon.store.rocks import RocksStore
 from hookd_daemon.store.rocks.directory import DataDirectoryError
 from hookd_daemon.sweeper import Sweeper
@@ -218,20 +220,21 @@ class Daemon:
         survey = Survey(dispatcher.board, backend)
         gate = Gate(telemetry.metrics, settings.max_calls_in_flight, settings.max_streams)
         hooks = HookService(backend)
+        services = [
+            (service(run_service_pb2, "RunService"), RunService(backend, survey)),
+            (service(hook_service_pb2, "HookService"), hooks),
+            (service(stream_service_pb2, "StreamService"), StreamService(backend)),
+            (
+                service(worker_service_pb2, "WorkerService"),
+                WorkerService(backend, dispatcher, survey),
+            ),
+            (
+                service(admin_service_pb2, "AdminService"),
+                AdminService(backend, store, self._counting),
+            ),
+        ]
         grpc_server = GrpcServer(
-            [
-                (service(run_service_pb2, "RunService"), RunService(backend, survey)),
-                (service(hook_service_pb2, "HookService"), hooks),
-                (service(stream_service_pb2, "StreamService"), StreamService(backend)),
-                (
-                    service(worker_service_pb2, "WorkerService"),
-                    WorkerService(backend, dispatcher, survey),
-                ),
-                (
-                    service(admin_service_pb2, "AdminService"),
-                    AdminService(backend, store, self._counting),
-                ),
-            ],
+            services,
             door,
             gate,
             telemetry.tracing,
@@ -242,13 +245,11 @@ class Daemon:
         http_server = None
         http_address = None
         if settings.http_address is not None:
-            http_server = HttpServer(
-                settings.http_address,
-                metrics=telemetry.prometheus,
-                not_ready=self._not_ready,
-                enter=door.enter_for_metrics,
-                tls=certificates.http_context() if certificates else None,
+            app = build_app(
+                health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics)
             )
+            tls = certificates.http_context() if certificates else None
+            http_server = HttpServer(settings.http_address, app, tls=tls)
             http_address = str(await http_server.start())
         sweeper = Sweeper(backend)
         tasks = [

@@ -1,7 +1,8 @@
 """Reads the bytes of requests, and sees to it that the caller may ask in their project.
 
-This is the one way from bytes to a request: so nobody who has a request in
-hand has to think of it.
+``parser`` is the one way from bytes to a request: so nobody who has a request in
+hand has to think of it. Who makes a request of something else calls
+``check_project``.
 """
 
 from __future__ import annotations
@@ -22,16 +23,29 @@ M = TypeVar("M", bound=Message)
 _ABOUT_ALL = frozenset({GetStatsRequest.DESCRIPTOR.full_name})
 
 
+def check_project(request: Message, call: CallContext) -> None:
+    """Sees to it that the caller may ask this in the project that it is about.
+
+    Raises:
+        PermissionDeniedError: he may not. What there is in the project has not
+            been looked at.
+    """
+    if call.project:
+        descriptor = request.DESCRIPTOR
+        if "project" not in descriptor.fields_by_name or descriptor.full_name in _ABOUT_ALL:
+            raise PermissionDeniedError.of_all_projects()
+        if (request.project or DEFAULT_PROJECT) != call.project:  # type: ignore[attr-defined]
+            raise PermissionDeniedError.of_project()
+
+
 def parser(message: type[M]) -> Callable[[bytes, CallContext], M]:
     """Reads bytes as a message, for a call.
 
     Raises (the function):
         InvalidArgumentError: they are none.
-        PermissionDeniedError: the caller may not ask this in that project.
-            What there is in the project has not been looked at.
+        PermissionDeniedError: see ``check_project``.
     """
     name = message.DESCRIPTOR.full_name
-    about_all = "project" not in message.DESCRIPTOR.fields_by_name or name in _ABOUT_ALL
 
     def parse(data: bytes, call: CallContext) -> M:
         try:
@@ -41,11 +55,7 @@ def parser(message: type[M]) -> Callable[[bytes, CallContext], M]:
                 "request",
                 f"{len(data)} bytes are not a {name}; strings must be valid UTF-8",
             ) from None
-        if call.project:
-            if about_all:
-                raise PermissionDeniedError.of_all_projects()
-            if (request.project or DEFAULT_PROJECT) != call.project:  # type: ignore[attr-defined]
-                raise PermissionDeniedError.of_project()
+        check_project(request, call)
         return request
 
     return parse

@@ -25,6 +25,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from hookd_daemon.api.context import CallContext
 from hookd_daemon.api.gate import Gate
 from hookd_daemon.api.listening import Server
+from hookd_daemon.api.naming import snake
 from hookd_daemon.api.parsing import parser
 from hookd_daemon.api.quotas import Admission
 from hookd_daemon.api.sharing import Place
@@ -405,8 +406,3 @@ def _stream(
                 yield response.SerializeToString()
 
     return answer
-
-
-def snake(name: str) -> str:
-    """``CreateHook`` as ``create_hook``."""
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

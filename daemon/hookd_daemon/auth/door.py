@@ -197,9 +197,43 @@ class Door:
         if not self._required:
             return self._anybody
         caller = self._identify(sent.metadata.get("authorization", ""))
+        self._check_role(caller, path, least)
+        return caller
+
+    def check(self, caller: Caller, path: str, least: Role) -> None:
+        """Lets somebody call who was identified before, by ``bearer_of``.
+
+        Raises:
+            UnauthenticatedError: his key is not valid any more.
+            PermissionDeniedError: its role does not allow the call.
+        """
+        if self._monotonic() >= self._next_look:
+            self.look()
+        if self._required and (caller.key is None or not self._is_in_force(caller)):
+            raise UnauthenticatedError.no_more()
+        self._check_role(caller, path, least)
+
+    def _check_role(self, caller: Caller, path: str, least: Role) -> None:
         if not caller.role.covers(least):
             raise PermissionDeniedError.of_role(path, caller.role)
-        return caller
+
+    def _is_in_force(self, caller: Caller) -> bool:
+        key = caller.key
+        return (
+            key is not None
+            and self._callers.get(key.id) is caller
+            and not caller.expired(self._now_ms())
+        )
+
+    def bearer_of(self, text: str) -> Caller:
+        """Who bears a key; anybody's as long as no keys are required.
+
+        Raises:
+            UnauthenticatedError: the key is not valid.
+        """
+        if not self._required:
+            return self._anybody
+        return self._identify(f"Bearer {text}")
 
     def enter_for_metrics(self, sent: Sent) -> None:
         """Lets somebody see the metrics, which are about all projects.

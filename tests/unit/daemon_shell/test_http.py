@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from hookd_daemon.config import StartupError
-from hookd_daemon.http import HttpServer
+from hookd_daemon.http.app import build_app
+from hookd_daemon.http.health import health_routes
+from hookd_daemon.http.server import HttpServer
 from hookd_daemon.values import Address
 
 
@@ -24,7 +26,7 @@ class Daemon:
         return self.reason
 
     def server(self, address: Address) -> HttpServer:
-        return HttpServer(address, metrics=self.metrics, not_ready=self.not_ready)
+        return HttpServer(address, build_app(health_routes(self.metrics, self.not_ready)))
 
 
 @asynccontextmanager
