@@ -211,6 +211,13 @@ class HookService:
             duplicate=done.duplicate,
         )
 
+    async def respond_webhook(
+        self, request: pb.RespondWebhookRequest, call: CallContext
+    ) -> pb.RespondWebhookResponse:
+        """Says what the sender of a request to a webhook is answered."""
+        validate.project(request.project)
+        raise InvalidArgumentError("ref", "this hook is no webhook")
+
     async def dispose_hook(
         self, request: pb.DisposeHookRequest, call: CallContext
     ) -> pb.DisposeHookResponse:

@@ -43,6 +43,7 @@ LEAST: Mapping[str, Role] = {
     "/hookd.v1.HookService/GetHook": Role.SERVICE,
     "/hookd.v1.HookService/ListHooks": Role.SERVICE,
     "/hookd.v1.HookService/ResumeHook": Role.RESUME_ONLY,
+    "/hookd.v1.HookService/RespondWebhook": Role.SERVICE,
     "/hookd.v1.HookService/DisposeHook": Role.SERVICE,
     "/hookd.v1.HookService/ReceivePayloads": Role.SERVICE,
     "/hookd.v1.HookService/ClaimStream": Role.SERVICE,

@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from hookd.v1 import webhook_pb2 as hookd_dot_v1_dot_webhook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hookd/v1/common.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"L\n\x07\x46\x61ilure\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\"\xf0\x04\n\x03Run\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12#\n\x06status\x18\x04 \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.hookd.v1.Payload\x12!\n\x06output\x18\x06 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\"\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x15\n\rcancel_reason\x18\x08 \x01(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08last_seq\x18\x0c \x01(\x04\x12\x10\n\x08\x65xternal\x18\r \x01(\x08\x12,\n\tlease_ttl\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x10lease_expires_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\nattributes\x18\x10 \x03(\x0b\x32\x1d.hookd.v1.Run.AttributesEntry\x12\x15\n\rparent_run_id\x18\x11 \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x04Wait\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.hookd.v1.WaitKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08unserved\x18\x05 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\"\x85\x03\n\x04Hook\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07hook_id\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\x12$\n\x06status\x18\x05 \x01(\x0e\x32\x14.hookd.v1.HookStatus\x12#\n\x08metadata\x18\x06 \x01(\x0b\x32\x11.hookd.v1.Payload\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nhold_after\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08revision\x18\n \x01(\x04\x12\x15\n\rpayload_count\x18\x0b \x01(\x04\x12\'\n\nrun_status\x18\x0c \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12\x10\n\x08workflow\x18\r \x01(\t\"\xb5\x01\n\x08HookSpec\x12\x0f\n\x07hook_id\x18\x01 \x01(\t\x12\x12\n\x05token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12#\n\x08metadata\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nhold_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\n\x06_token*\xa2\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_PENDING\x10\x01\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x02\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x03\x12\x15\n\x11RUN_STATUS_FAILED\x10\x04\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x05*\xa0\x01\n\x08WaitKind\x12\x19\n\x15WAIT_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eWAIT_KIND_TURN\x10\x01\x12\x12\n\x0eWAIT_KIND_STEP\x10\x02\x12\x13\n\x0fWAIT_KIND_RETRY\x10\x03\x12\x12\n\x0eWAIT_KIND_HOOK\x10\x04\x12\x13\n\x0fWAIT_KIND_TIMER\x10\x05\x12\x13\n\x0fWAIT_KIND_CHILD\x10\x06*\xbe\x01\n\nHookStatus\x12\x1b\n\x17HOOK_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12HOOK_STATUS_ACTIVE\x10\x01\x12\x14\n\x10HOOK_STATUS_HELD\x10\x02\x12\x18\n\x14HOOK_STATUS_DISPOSED\x10\x03\x12\x17\n\x13HOOK_STATUS_EXPIRED\x10\x04\x12\x16\n\x12HOOK_STATUS_CLOSED\x10\x05\x12\x1a\n\x16HOOK_STATUS_CONFLICTED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hookd/v1/common.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16hookd/v1/webhook.proto\"-\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"L\n\x07\x46\x61ilure\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x07\x64\x65tails\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\"\xf0\x04\n\x03Run\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x10\n\x08workflow\x18\x03 \x01(\t\x12#\n\x06status\x18\x04 \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.hookd.v1.Payload\x12!\n\x06output\x18\x06 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\"\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x15\n\rcancel_reason\x18\x08 \x01(\t\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08last_seq\x18\x0c \x01(\x04\x12\x10\n\x08\x65xternal\x18\r \x01(\x08\x12,\n\tlease_ttl\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x10lease_expires_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\nattributes\x18\x10 \x03(\x0b\x32\x1d.hookd.v1.Run.AttributesEntry\x12\x15\n\rparent_run_id\x18\x11 \x01(\t\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x04Wait\x12 \n\x04kind\x18\x01 \x01(\x0e\x32\x12.hookd.v1.WaitKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08unserved\x18\x05 \x01(\x08\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\"\xb6\x03\n\x04Hook\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07hook_id\x18\x03 \x01(\t\x12\r\n\x05token\x18\x04 \x01(\t\x12$\n\x06status\x18\x05 \x01(\x0e\x32\x14.hookd.v1.HookStatus\x12#\n\x08metadata\x18\x06 \x01(\x0b\x32\x11.hookd.v1.Payload\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\nhold_after\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08revision\x18\n \x01(\x04\x12\x15\n\rpayload_count\x18\x0b \x01(\x04\x12\'\n\nrun_status\x18\x0c \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12\x10\n\x08workflow\x18\r \x01(\t\x12\"\n\x07webhook\x18\x0e \x01(\x0b\x32\x11.hookd.v1.Webhook\x12\x0b\n\x03url\x18\x0f \x01(\t\"\xd9\x01\n\x08HookSpec\x12\x0f\n\x07hook_id\x18\x01 \x01(\t\x12\x12\n\x05token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12#\n\x08metadata\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\x12&\n\x03ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nhold_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x07webhook\x18\x06 \x01(\x0b\x32\x11.hookd.v1.WebhookB\x08\n\x06_token*\xa2\x01\n\tRunStatus\x12\x1a\n\x16RUN_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATUS_PENDING\x10\x01\x12\x16\n\x12RUN_STATUS_RUNNING\x10\x02\x12\x18\n\x14RUN_STATUS_COMPLETED\x10\x03\x12\x15\n\x11RUN_STATUS_FAILED\x10\x04\x12\x18\n\x14RUN_STATUS_CANCELLED\x10\x05*\xa0\x01\n\x08WaitKind\x12\x19\n\x15WAIT_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eWAIT_KIND_TURN\x10\x01\x12\x12\n\x0eWAIT_KIND_STEP\x10\x02\x12\x13\n\x0fWAIT_KIND_RETRY\x10\x03\x12\x12\n\x0eWAIT_KIND_HOOK\x10\x04\x12\x13\n\x0fWAIT_KIND_TIMER\x10\x05\x12\x13\n\x0fWAIT_KIND_CHILD\x10\x06*\xbe\x01\n\nHookStatus\x12\x1b\n\x17HOOK_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12HOOK_STATUS_ACTIVE\x10\x01\x12\x14\n\x10HOOK_STATUS_HELD\x10\x02\x12\x18\n\x14HOOK_STATUS_DISPOSED\x10\x03\x12\x17\n\x13HOOK_STATUS_EXPIRED\x10\x04\x12\x16\n\x12HOOK_STATUS_CLOSED\x10\x05\x12\x1a\n\x16HOOK_STATUS_CONFLICTED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,24 +36,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RUN_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_RUN_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_RUNSTATUS']._serialized_start=1588
-  _globals['_RUNSTATUS']._serialized_end=1750
-  _globals['_WAITKIND']._serialized_start=1753
-  _globals['_WAITKIND']._serialized_end=1913
-  _globals['_HOOKSTATUS']._serialized_start=1916
-  _globals['_HOOKSTATUS']._serialized_end=2106
-  _globals['_PAYLOAD']._serialized_start=100
-  _globals['_PAYLOAD']._serialized_end=145
-  _globals['_FAILURE']._serialized_start=147
-  _globals['_FAILURE']._serialized_end=223
-  _globals['_RUN']._serialized_start=226
-  _globals['_RUN']._serialized_end=850
-  _globals['_RUN_ATTRIBUTESENTRY']._serialized_start=801
-  _globals['_RUN_ATTRIBUTESENTRY']._serialized_end=850
-  _globals['_WAIT']._serialized_start=853
-  _globals['_WAIT']._serialized_end=1009
-  _globals['_HOOK']._serialized_start=1012
-  _globals['_HOOK']._serialized_end=1401
-  _globals['_HOOKSPEC']._serialized_start=1404
-  _globals['_HOOKSPEC']._serialized_end=1585
+  _globals['_RUNSTATUS']._serialized_start=1697
+  _globals['_RUNSTATUS']._serialized_end=1859
+  _globals['_WAITKIND']._serialized_start=1862
+  _globals['_WAITKIND']._serialized_end=2022
+  _globals['_HOOKSTATUS']._serialized_start=2025
+  _globals['_HOOKSTATUS']._serialized_end=2215
+  _globals['_PAYLOAD']._serialized_start=124
+  _globals['_PAYLOAD']._serialized_end=169
+  _globals['_FAILURE']._serialized_start=171
+  _globals['_FAILURE']._serialized_end=247
+  _globals['_RUN']._serialized_start=250
+  _globals['_RUN']._serialized_end=874
+  _globals['_RUN_ATTRIBUTESENTRY']._serialized_start=825
+  _globals['_RUN_ATTRIBUTESENTRY']._serialized_end=874
+  _globals['_WAIT']._serialized_start=877
+  _globals['_WAIT']._serialized_end=1033
+  _globals['_HOOK']._serialized_start=1036
+  _globals['_HOOK']._serialized_end=1474
+  _globals['_HOOKSPEC']._serialized_start=1477
+  _globals['_HOOKSPEC']._serialized_end=1694
 # @@protoc_insertion_point(module_scope)

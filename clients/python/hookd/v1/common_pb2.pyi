@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from hookd.v1 import webhook_pb2 as _webhook_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -380,6 +381,8 @@ class Hook(_message.Message):
     PAYLOAD_COUNT_FIELD_NUMBER: _builtins.int
     RUN_STATUS_FIELD_NUMBER: _builtins.int
     WORKFLOW_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     project: _builtins.str
     run_id: _builtins.str
     hook_id: _builtins.str
@@ -395,6 +398,10 @@ class Hook(_message.Message):
     """The status of its run."""
     workflow: _builtins.str
     """The name of its run's workflow."""
+    url: _builtins.str
+    """The URL, from the daemon's public base and the token, as secret as the
+    token; empty when the hook has none, or the daemon serves no HTTP.
+    """
     @_builtins.property
     def metadata(self) -> Global___Payload:
         """What the creator attached for whoever looks the hook up."""
@@ -408,6 +415,10 @@ class Hook(_message.Message):
     @_builtins.property
     def hold_after(self) -> _duration_pb2.Duration:
         """How long the token stays taken after the run's end."""
+
+    @_builtins.property
+    def webhook(self) -> _webhook_pb2.Webhook:
+        """What makes the hook reachable by a URL; absent when it is not."""
 
     def __init__(
         self,
@@ -425,10 +436,12 @@ class Hook(_message.Message):
         payload_count: _builtins.int = ...,
         run_status: Global___RunStatus.ValueType = ...,
         workflow: _builtins.str = ...,
+        webhook: _webhook_pb2.Webhook | None = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "hold_after", b"hold_after", "metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "hold_after", b"hold_after", "metadata", b"metadata", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "hold_after", b"hold_after", "hook_id", b"hook_id", "metadata", b"metadata", "payload_count", b"payload_count", "project", b"project", "revision", b"revision", "run_id", b"run_id", "run_status", b"run_status", "status", b"status", "token", b"token", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "hold_after", b"hold_after", "hook_id", b"hook_id", "metadata", b"metadata", "payload_count", b"payload_count", "project", b"project", "revision", b"revision", "run_id", b"run_id", "run_status", b"run_status", "status", b"status", "token", b"token", "url", b"url", "webhook", b"webhook", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -445,6 +458,7 @@ class HookSpec(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     HOLD_AFTER_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
     hook_id: _builtins.str
     """The caller's name for this hook in its run, and the key by which a retry
     is known: the same id again is the same hook. Made by the daemon when
@@ -467,6 +481,10 @@ class HookSpec(_message.Message):
     def hold_after(self) -> _duration_pb2.Duration:
         """The token stays taken for this long after the run's end."""
 
+    @_builtins.property
+    def webhook(self) -> _webhook_pb2.Webhook:
+        """Makes the hook reachable by a URL."""
+
     def __init__(
         self,
         *,
@@ -475,10 +493,11 @@ class HookSpec(_message.Message):
         metadata: Global___Payload | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         hold_after: _duration_pb2.Duration | None = ...,
+        webhook: _webhook_pb2.Webhook | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_token", b"_token", "hold_after", b"hold_after", "metadata", b"metadata", "token", b"token", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_token", b"_token", "hold_after", b"hold_after", "metadata", b"metadata", "token", b"token", "ttl", b"ttl", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_token", b"_token", "hold_after", b"hold_after", "hook_id", b"hook_id", "metadata", b"metadata", "token", b"token", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_token", b"_token", "hold_after", b"hold_after", "hook_id", b"hook_id", "metadata", b"metadata", "token", b"token", "ttl", b"ttl", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__token: _TypeAlias = _typing.Literal["token"]  # noqa: Y015
     _WhichOneofArgType__token: _TypeAlias = _typing.Literal["_token", b"_token"]  # noqa: Y015

@@ -26,9 +26,10 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from hookd.v1 import common_pb2 as hookd_dot_v1_dot_common__pb2
 from hookd.v1 import errors_pb2 as hookd_dot_v1_dot_errors__pb2
+from hookd.v1 import webhook_pb2 as hookd_dot_v1_dot_webhook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hookd/v1/events.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hookd/v1/common.proto\x1a\x15hookd/v1/errors.proto\"\xe5\x08\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\x04\x12+\n\x0brun_created\x18\n \x01(\x0b\x32\x14.hookd.v1.RunCreatedH\x00\x12+\n\x0brun_started\x18\x0b \x01(\x0b\x32\x14.hookd.v1.RunStartedH\x00\x12/\n\rrun_completed\x18\x0c \x01(\x0b\x32\x16.hookd.v1.RunCompletedH\x00\x12)\n\nrun_failed\x18\r \x01(\x0b\x32\x13.hookd.v1.RunFailedH\x00\x12/\n\rrun_cancelled\x18\x0e \x01(\x0b\x32\x16.hookd.v1.RunCancelledH\x00\x12-\n\x0chook_created\x18\x14 \x01(\x0b\x32\x15.hookd.v1.HookCreatedH\x00\x12\x31\n\rhook_conflict\x18\x15 \x01(\x0b\x32\x18.hookd.v1.HookConflictedH\x00\x12/\n\rhook_received\x18\x16 \x01(\x0b\x32\x16.hookd.v1.HookReceivedH\x00\x12/\n\rhook_disposed\x18\x17 \x01(\x0b\x32\x16.hookd.v1.HookDisposedH\x00\x12\x31\n\x0estep_scheduled\x18\x1e \x01(\x0b\x32\x17.hookd.v1.StepScheduledH\x00\x12/\n\rstep_retrying\x18\x1f \x01(\x0b\x32\x16.hookd.v1.StepRetryingH\x00\x12\x31\n\x0estep_completed\x18  \x01(\x0b\x32\x17.hookd.v1.StepCompletedH\x00\x12+\n\x0bstep_failed\x18! \x01(\x0b\x32\x14.hookd.v1.StepFailedH\x00\x12\x31\n\x0estep_cancelled\x18\" \x01(\x0b\x32\x17.hookd.v1.StepCancelledH\x00\x12/\n\rtimer_started\x18( \x01(\x0b\x32\x16.hookd.v1.TimerStartedH\x00\x12+\n\x0btimer_fired\x18) \x01(\x0b\x32\x14.hookd.v1.TimerFiredH\x00\x12\x33\n\x0ftimer_cancelled\x18* \x01(\x0b\x32\x18.hookd.v1.TimerCancelledH\x00\x12/\n\rchild_started\x18\x32 \x01(\x0b\x32\x16.hookd.v1.ChildStartedH\x00\x12+\n\x0b\x63hild_ended\x18\x33 \x01(\x0b\x32\x14.hookd.v1.ChildEndedH\x00\x12\x31\n\x0e\x61ttributes_set\x18< \x01(\x0b\x32\x17.hookd.v1.AttributesSetH\x00\x12\x31\n\x0e\x63hunks_written\x18= \x01(\x0b\x32\x17.hookd.v1.ChunksWrittenH\x00\x42\x06\n\x04\x64\x61ta\"W\n\nRunCreated\x12\x10\n\x08workflow\x18\x01 \x01(\t\x12 \n\x05input\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x15\n\rparent_run_id\x18\x03 \x01(\t\"\x0c\n\nRunStarted\"1\n\x0cRunCompleted\x12!\n\x06output\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Payload\"/\n\tRunFailed\x12\"\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Failure\"<\n\x0cRunCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x1c\n\x14superseded_by_run_id\x18\x02 \x01(\t\"\xaa\x01\n\x0bHookCreated\x12\r\n\x05token\x18\x01 \x01(\t\x12#\n\x08metadata\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nhold_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08revision\x18\x05 \x01(\x04\":\n\x0eHookConflicted\x12(\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x16.hookd.v1.HookConflict\"p\n\x0cHookReceived\x12\"\n\x07payload\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x12\n\npayload_id\x18\x02 \x01(\t\x12\x13\n\x0bpayload_seq\x18\x03 \x01(\x04\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"K\n\x0cHookDisposed\x12%\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x16.hookd.v1.DisposeCause\x12\x14\n\x0c\x61lready_gone\x18\x02 \x01(\x08\"\x99\x01\n\x0bRetryPolicy\x12\x13\n\x0bmax_retries\x18\x01 \x01(\r\x12\x33\n\x10initial_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x62\x61\x63koff\x18\x03 \x01(\x01\x12/\n\x0cmax_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"e\n\rStepScheduled\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05input\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12$\n\x05retry\x18\x03 \x01(\x0b\x32\x15.hookd.v1.RetryPolicy\"\x86\x01\n\x0cStepRetrying\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\rStepCompleted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06output\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\nStepFailed\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\rStepCancelled\x12\x15\n\ralready_ended\x18\x01 \x01(\x08\"<\n\x0cTimerStarted\x12,\n\x08\x66ires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0c\n\nTimerFired\"\'\n\x0eTimerCancelled\x12\x15\n\ralready_fired\x18\x01 \x01(\x08\"1\n\x0c\x43hildStarted\x12\x10\n\x08workflow\x18\x01 \x01(\t\x12\x0f\n\x07refused\x18\x02 \x01(\x08\"\x8f\x01\n\nChildEnded\x12#\n\x06status\x18\x01 \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12!\n\x06output\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x15\n\rcancel_reason\x18\x04 \x01(\t\"\x7f\n\rAttributesSet\x12;\n\nattributes\x18\x01 \x03(\x0b\x32\'.hookd.v1.AttributesSet.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\rChunksWritten\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x0e\n\x06\x63losed\x18\x04 \x01(\x08*e\n\x0c\x44isposeCause\x12\x1d\n\x19\x44ISPOSE_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISPOSE_CAUSE_REQUESTED\x10\x01\x12\x19\n\x15\x44ISPOSE_CAUSE_EXPIRED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15hookd/v1/events.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hookd/v1/common.proto\x1a\x15hookd/v1/errors.proto\x1a\x16hookd/v1/webhook.proto\"\x9e\t\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63orrelation_id\x18\x03 \x01(\t\x12\x0c\n\x04turn\x18\x04 \x01(\x04\x12+\n\x0brun_created\x18\n \x01(\x0b\x32\x14.hookd.v1.RunCreatedH\x00\x12+\n\x0brun_started\x18\x0b \x01(\x0b\x32\x14.hookd.v1.RunStartedH\x00\x12/\n\rrun_completed\x18\x0c \x01(\x0b\x32\x16.hookd.v1.RunCompletedH\x00\x12)\n\nrun_failed\x18\r \x01(\x0b\x32\x13.hookd.v1.RunFailedH\x00\x12/\n\rrun_cancelled\x18\x0e \x01(\x0b\x32\x16.hookd.v1.RunCancelledH\x00\x12-\n\x0chook_created\x18\x14 \x01(\x0b\x32\x15.hookd.v1.HookCreatedH\x00\x12\x31\n\rhook_conflict\x18\x15 \x01(\x0b\x32\x18.hookd.v1.HookConflictedH\x00\x12/\n\rhook_received\x18\x16 \x01(\x0b\x32\x16.hookd.v1.HookReceivedH\x00\x12/\n\rhook_disposed\x18\x17 \x01(\x0b\x32\x16.hookd.v1.HookDisposedH\x00\x12\x37\n\x11webhook_responded\x18\x18 \x01(\x0b\x32\x1a.hookd.v1.WebhookRespondedH\x00\x12\x31\n\x0estep_scheduled\x18\x1e \x01(\x0b\x32\x17.hookd.v1.StepScheduledH\x00\x12/\n\rstep_retrying\x18\x1f \x01(\x0b\x32\x16.hookd.v1.StepRetryingH\x00\x12\x31\n\x0estep_completed\x18  \x01(\x0b\x32\x17.hookd.v1.StepCompletedH\x00\x12+\n\x0bstep_failed\x18! \x01(\x0b\x32\x14.hookd.v1.StepFailedH\x00\x12\x31\n\x0estep_cancelled\x18\" \x01(\x0b\x32\x17.hookd.v1.StepCancelledH\x00\x12/\n\rtimer_started\x18( \x01(\x0b\x32\x16.hookd.v1.TimerStartedH\x00\x12+\n\x0btimer_fired\x18) \x01(\x0b\x32\x14.hookd.v1.TimerFiredH\x00\x12\x33\n\x0ftimer_cancelled\x18* \x01(\x0b\x32\x18.hookd.v1.TimerCancelledH\x00\x12/\n\rchild_started\x18\x32 \x01(\x0b\x32\x16.hookd.v1.ChildStartedH\x00\x12+\n\x0b\x63hild_ended\x18\x33 \x01(\x0b\x32\x14.hookd.v1.ChildEndedH\x00\x12\x31\n\x0e\x61ttributes_set\x18< \x01(\x0b\x32\x17.hookd.v1.AttributesSetH\x00\x12\x31\n\x0e\x63hunks_written\x18= \x01(\x0b\x32\x17.hookd.v1.ChunksWrittenH\x00\x42\x06\n\x04\x64\x61ta\"q\n\nRunCreated\x12\x10\n\x08workflow\x18\x01 \x01(\t\x12 \n\x05input\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x15\n\rparent_run_id\x18\x03 \x01(\t\x12\x18\n\x10webhook_base_url\x18\x04 \x01(\t\"\x0c\n\nRunStarted\"1\n\x0cRunCompleted\x12!\n\x06output\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Payload\"/\n\tRunFailed\x12\"\n\x07\x66\x61ilure\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Failure\"<\n\x0cRunCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x1c\n\x14superseded_by_run_id\x18\x02 \x01(\t\"\xce\x01\n\x0bHookCreated\x12\r\n\x05token\x18\x01 \x01(\t\x12#\n\x08metadata\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nhold_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08revision\x18\x05 \x01(\x04\x12\"\n\x07webhook\x18\x06 \x01(\x0b\x32\x11.hookd.v1.Webhook\":\n\x0eHookConflicted\x12(\n\x08\x63onflict\x18\x01 \x01(\x0b\x32\x16.hookd.v1.HookConflict\"p\n\x0cHookReceived\x12\"\n\x07payload\x18\x01 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x12\n\npayload_id\x18\x02 \x01(\t\x12\x13\n\x0bpayload_seq\x18\x03 \x01(\x04\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"K\n\x0cHookDisposed\x12%\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x16.hookd.v1.DisposeCause\x12\x14\n\x0c\x61lready_gone\x18\x02 \x01(\x08\"k\n\x10WebhookResponded\x12\x13\n\x0bpayload_seq\x18\x01 \x01(\x04\x12(\n\x08response\x18\x02 \x01(\x0b\x32\x16.hookd.v1.HttpResponse\x12\x18\n\x10\x61lready_answered\x18\x03 \x01(\x08\"\x99\x01\n\x0bRetryPolicy\x12\x13\n\x0bmax_retries\x18\x01 \x01(\r\x12\x33\n\x10initial_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x62\x61\x63koff\x18\x03 \x01(\x01\x12/\n\x0cmax_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"e\n\rStepScheduled\x12\x0c\n\x04name\x18\x01 \x01(\t\x12 \n\x05input\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12$\n\x05retry\x18\x03 \x01(\x0b\x32\x15.hookd.v1.RetryPolicy\"\x86\x01\n\x0cStepRetrying\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\rStepCompleted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x06output\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\nStepFailed\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\rStepCancelled\x12\x15\n\ralready_ended\x18\x01 \x01(\x08\"<\n\x0cTimerStarted\x12,\n\x08\x66ires_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0c\n\nTimerFired\"\'\n\x0eTimerCancelled\x12\x15\n\ralready_fired\x18\x01 \x01(\x08\"1\n\x0c\x43hildStarted\x12\x10\n\x08workflow\x18\x01 \x01(\t\x12\x0f\n\x07refused\x18\x02 \x01(\x08\"\x8f\x01\n\nChildEnded\x12#\n\x06status\x18\x01 \x01(\x0e\x32\x13.hookd.v1.RunStatus\x12!\n\x06output\x18\x02 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\"\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Failure\x12\x15\n\rcancel_reason\x18\x04 \x01(\t\"\x7f\n\rAttributesSet\x12;\n\nattributes\x18\x01 \x03(\x0b\x32\'.hookd.v1.AttributesSet.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\rChunksWritten\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x0e\n\x06\x63losed\x18\x04 \x01(\x08*e\n\x0c\x44isposeCause\x12\x1d\n\x19\x44ISPOSE_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISPOSE_CAUSE_REQUESTED\x10\x01\x12\x19\n\x15\x44ISPOSE_CAUSE_EXPIRED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,54 +38,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ATTRIBUTESSET_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_ATTRIBUTESSET_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_DISPOSECAUSE']._serialized_start=3188
-  _globals['_DISPOSECAUSE']._serialized_end=3289
-  _globals['_EVENT']._serialized_start=147
-  _globals['_EVENT']._serialized_end=1272
-  _globals['_RUNCREATED']._serialized_start=1274
-  _globals['_RUNCREATED']._serialized_end=1361
-  _globals['_RUNSTARTED']._serialized_start=1363
-  _globals['_RUNSTARTED']._serialized_end=1375
-  _globals['_RUNCOMPLETED']._serialized_start=1377
-  _globals['_RUNCOMPLETED']._serialized_end=1426
-  _globals['_RUNFAILED']._serialized_start=1428
-  _globals['_RUNFAILED']._serialized_end=1475
-  _globals['_RUNCANCELLED']._serialized_start=1477
-  _globals['_RUNCANCELLED']._serialized_end=1537
-  _globals['_HOOKCREATED']._serialized_start=1540
-  _globals['_HOOKCREATED']._serialized_end=1710
-  _globals['_HOOKCONFLICTED']._serialized_start=1712
-  _globals['_HOOKCONFLICTED']._serialized_end=1770
-  _globals['_HOOKRECEIVED']._serialized_start=1772
-  _globals['_HOOKRECEIVED']._serialized_end=1884
-  _globals['_HOOKDISPOSED']._serialized_start=1886
-  _globals['_HOOKDISPOSED']._serialized_end=1961
-  _globals['_RETRYPOLICY']._serialized_start=1964
-  _globals['_RETRYPOLICY']._serialized_end=2117
-  _globals['_STEPSCHEDULED']._serialized_start=2119
-  _globals['_STEPSCHEDULED']._serialized_end=2220
-  _globals['_STEPRETRYING']._serialized_start=2223
-  _globals['_STEPRETRYING']._serialized_end=2357
-  _globals['_STEPCOMPLETED']._serialized_start=2360
-  _globals['_STEPCOMPLETED']._serialized_end=2489
-  _globals['_STEPFAILED']._serialized_start=2491
-  _globals['_STEPFAILED']._serialized_end=2618
-  _globals['_STEPCANCELLED']._serialized_start=2620
-  _globals['_STEPCANCELLED']._serialized_end=2658
-  _globals['_TIMERSTARTED']._serialized_start=2660
-  _globals['_TIMERSTARTED']._serialized_end=2720
-  _globals['_TIMERFIRED']._serialized_start=2722
-  _globals['_TIMERFIRED']._serialized_end=2734
-  _globals['_TIMERCANCELLED']._serialized_start=2736
-  _globals['_TIMERCANCELLED']._serialized_end=2775
-  _globals['_CHILDSTARTED']._serialized_start=2777
-  _globals['_CHILDSTARTED']._serialized_end=2826
-  _globals['_CHILDENDED']._serialized_start=2829
-  _globals['_CHILDENDED']._serialized_end=2972
-  _globals['_ATTRIBUTESSET']._serialized_start=2974
-  _globals['_ATTRIBUTESSET']._serialized_end=3101
-  _globals['_ATTRIBUTESSET_ATTRIBUTESENTRY']._serialized_start=3052
-  _globals['_ATTRIBUTESSET_ATTRIBUTESENTRY']._serialized_end=3101
-  _globals['_CHUNKSWRITTEN']._serialized_start=3103
-  _globals['_CHUNKSWRITTEN']._serialized_end=3186
+  _globals['_DISPOSECAUSE']._serialized_start=3440
+  _globals['_DISPOSECAUSE']._serialized_end=3541
+  _globals['_EVENT']._serialized_start=171
+  _globals['_EVENT']._serialized_end=1353
+  _globals['_RUNCREATED']._serialized_start=1355
+  _globals['_RUNCREATED']._serialized_end=1468
+  _globals['_RUNSTARTED']._serialized_start=1470
+  _globals['_RUNSTARTED']._serialized_end=1482
+  _globals['_RUNCOMPLETED']._serialized_start=1484
+  _globals['_RUNCOMPLETED']._serialized_end=1533
+  _globals['_RUNFAILED']._serialized_start=1535
+  _globals['_RUNFAILED']._serialized_end=1582
+  _globals['_RUNCANCELLED']._serialized_start=1584
+  _globals['_RUNCANCELLED']._serialized_end=1644
+  _globals['_HOOKCREATED']._serialized_start=1647
+  _globals['_HOOKCREATED']._serialized_end=1853
+  _globals['_HOOKCONFLICTED']._serialized_start=1855
+  _globals['_HOOKCONFLICTED']._serialized_end=1913
+  _globals['_HOOKRECEIVED']._serialized_start=1915
+  _globals['_HOOKRECEIVED']._serialized_end=2027
+  _globals['_HOOKDISPOSED']._serialized_start=2029
+  _globals['_HOOKDISPOSED']._serialized_end=2104
+  _globals['_WEBHOOKRESPONDED']._serialized_start=2106
+  _globals['_WEBHOOKRESPONDED']._serialized_end=2213
+  _globals['_RETRYPOLICY']._serialized_start=2216
+  _globals['_RETRYPOLICY']._serialized_end=2369
+  _globals['_STEPSCHEDULED']._serialized_start=2371
+  _globals['_STEPSCHEDULED']._serialized_end=2472
+  _globals['_STEPRETRYING']._serialized_start=2475
+  _globals['_STEPRETRYING']._serialized_end=2609
+  _globals['_STEPCOMPLETED']._serialized_start=2612
+  _globals['_STEPCOMPLETED']._serialized_end=2741
+  _globals['_STEPFAILED']._serialized_start=2743
+  _globals['_STEPFAILED']._serialized_end=2870
+  _globals['_STEPCANCELLED']._serialized_start=2872
+  _globals['_STEPCANCELLED']._serialized_end=2910
+  _globals['_TIMERSTARTED']._serialized_start=2912
+  _globals['_TIMERSTARTED']._serialized_end=2972
+  _globals['_TIMERFIRED']._serialized_start=2974
+  _globals['_TIMERFIRED']._serialized_end=2986
+  _globals['_TIMERCANCELLED']._serialized_start=2988
+  _globals['_TIMERCANCELLED']._serialized_end=3027
+  _globals['_CHILDSTARTED']._serialized_start=3029
+  _globals['_CHILDSTARTED']._serialized_end=3078
+  _globals['_CHILDENDED']._serialized_start=3081
+  _globals['_CHILDENDED']._serialized_end=3224
+  _globals['_ATTRIBUTESSET']._serialized_start=3226
+  _globals['_ATTRIBUTESSET']._serialized_end=3353
+  _globals['_ATTRIBUTESSET_ATTRIBUTESENTRY']._serialized_start=3304
+  _globals['_ATTRIBUTESSET_ATTRIBUTESENTRY']._serialized_end=3353
+  _globals['_CHUNKSWRITTEN']._serialized_start=3355
+  _globals['_CHUNKSWRITTEN']._serialized_end=3438
 # @@protoc_insertion_point(module_scope)

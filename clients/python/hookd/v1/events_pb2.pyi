@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hookd.v1 import common_pb2 as _common_pb2
 from hookd.v1 import errors_pb2 as _errors_pb2
+from hookd.v1 import webhook_pb2 as _webhook_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -64,6 +65,7 @@ class Event(_message.Message):
     HOOK_CONFLICT_FIELD_NUMBER: _builtins.int
     HOOK_RECEIVED_FIELD_NUMBER: _builtins.int
     HOOK_DISPOSED_FIELD_NUMBER: _builtins.int
+    WEBHOOK_RESPONDED_FIELD_NUMBER: _builtins.int
     STEP_SCHEDULED_FIELD_NUMBER: _builtins.int
     STEP_RETRYING_FIELD_NUMBER: _builtins.int
     STEP_COMPLETED_FIELD_NUMBER: _builtins.int
@@ -105,6 +107,8 @@ class Event(_message.Message):
     @_builtins.property
     def hook_disposed(self) -> Global___HookDisposed: ...
     @_builtins.property
+    def webhook_responded(self) -> Global___WebhookResponded: ...
+    @_builtins.property
     def step_scheduled(self) -> Global___StepScheduled: ...
     @_builtins.property
     def step_retrying(self) -> Global___StepRetrying: ...
@@ -144,6 +148,7 @@ class Event(_message.Message):
         hook_conflict: Global___HookConflicted | None = ...,
         hook_received: Global___HookReceived | None = ...,
         hook_disposed: Global___HookDisposed | None = ...,
+        webhook_responded: Global___WebhookResponded | None = ...,
         step_scheduled: Global___StepScheduled | None = ...,
         step_retrying: Global___StepRetrying | None = ...,
         step_completed: Global___StepCompleted | None = ...,
@@ -157,11 +162,11 @@ class Event(_message.Message):
         attributes_set: Global___AttributesSet | None = ...,
         chunks_written: Global___ChunksWritten | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes_set", b"attributes_set", "child_ended", b"child_ended", "child_started", b"child_started", "chunks_written", b"chunks_written", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "step_cancelled", b"step_cancelled", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_scheduled", b"step_scheduled", "time", b"time", "timer_cancelled", b"timer_cancelled", "timer_fired", b"timer_fired", "timer_started", b"timer_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes_set", b"attributes_set", "child_ended", b"child_ended", "child_started", b"child_started", "chunks_written", b"chunks_written", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "step_cancelled", b"step_cancelled", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_scheduled", b"step_scheduled", "time", b"time", "timer_cancelled", b"timer_cancelled", "timer_fired", b"timer_fired", "timer_started", b"timer_started", "webhook_responded", b"webhook_responded"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes_set", b"attributes_set", "child_ended", b"child_ended", "child_started", b"child_started", "chunks_written", b"chunks_written", "correlation_id", b"correlation_id", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "seq", b"seq", "step_cancelled", b"step_cancelled", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_scheduled", b"step_scheduled", "time", b"time", "timer_cancelled", b"timer_cancelled", "timer_fired", b"timer_fired", "timer_started", b"timer_started", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes_set", b"attributes_set", "child_ended", b"child_ended", "child_started", b"child_started", "chunks_written", b"chunks_written", "correlation_id", b"correlation_id", "data", b"data", "hook_conflict", b"hook_conflict", "hook_created", b"hook_created", "hook_disposed", b"hook_disposed", "hook_received", b"hook_received", "run_cancelled", b"run_cancelled", "run_completed", b"run_completed", "run_created", b"run_created", "run_failed", b"run_failed", "run_started", b"run_started", "seq", b"seq", "step_cancelled", b"step_cancelled", "step_completed", b"step_completed", "step_failed", b"step_failed", "step_retrying", b"step_retrying", "step_scheduled", b"step_scheduled", "time", b"time", "timer_cancelled", b"timer_cancelled", "timer_fired", b"timer_fired", "timer_started", b"timer_started", "turn", b"turn", "webhook_responded", b"webhook_responded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "hook_created", "hook_conflict", "hook_received", "hook_disposed", "step_scheduled", "step_retrying", "step_completed", "step_failed", "step_cancelled", "timer_started", "timer_fired", "timer_cancelled", "child_started", "child_ended", "attributes_set", "chunks_written"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["run_created", "run_started", "run_completed", "run_failed", "run_cancelled", "hook_created", "hook_conflict", "hook_received", "hook_disposed", "webhook_responded", "step_scheduled", "step_retrying", "step_completed", "step_failed", "step_cancelled", "timer_started", "timer_fired", "timer_cancelled", "child_started", "child_ended", "attributes_set", "chunks_written"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
@@ -176,9 +181,14 @@ class RunCreated(_message.Message):
     WORKFLOW_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     PARENT_RUN_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_BASE_URL_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
     parent_run_id: _builtins.str
     """The run that has started this one; empty when none has."""
+    webhook_base_url: _builtins.str
+    """What the URLs of the run's hooks begin with; empty when the run is driven
+    from outside, or the daemon serves no HTTP.
+    """
     @_builtins.property
     def input(self) -> _common_pb2.Payload: ...
     def __init__(
@@ -187,10 +197,11 @@ class RunCreated(_message.Message):
         workflow: _builtins.str = ...,
         input: _common_pb2.Payload | None = ...,
         parent_run_id: _builtins.str = ...,
+        webhook_base_url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "parent_run_id", b"parent_run_id", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "parent_run_id", b"parent_run_id", "webhook_base_url", b"webhook_base_url", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,6 +304,7 @@ class HookCreated(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     HOLD_AFTER_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     revision: _builtins.int
     @_builtins.property
@@ -301,6 +313,8 @@ class HookCreated(_message.Message):
     def ttl(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def hold_after(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def webhook(self) -> _webhook_pb2.Webhook: ...
     def __init__(
         self,
         *,
@@ -309,10 +323,11 @@ class HookCreated(_message.Message):
         ttl: _duration_pb2.Duration | None = ...,
         hold_after: _duration_pb2.Duration | None = ...,
         revision: _builtins.int = ...,
+        webhook: _webhook_pb2.Webhook | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hold_after", b"hold_after", "metadata", b"metadata", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold_after", b"hold_after", "metadata", b"metadata", "ttl", b"ttl", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_after", b"hold_after", "metadata", b"metadata", "revision", b"revision", "token", b"token", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_after", b"hold_after", "metadata", b"metadata", "revision", b"revision", "token", b"token", "ttl", b"ttl", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,6 +414,38 @@ class HookDisposed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HookDisposed: _TypeAlias = HookDisposed  # noqa: Y015
+
+@_typing.final
+class WebhookResponded(_message.Message):
+    """The run has said what the sender of a request to a webhook is answered. The
+    correlation id is that of the hook.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_SEQ_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ALREADY_ANSWERED_FIELD_NUMBER: _builtins.int
+    payload_seq: _builtins.int
+    """The payload that is answered."""
+    already_answered: _builtins.bool
+    """The payload had been answered before: nothing was said."""
+    @_builtins.property
+    def response(self) -> _webhook_pb2.HttpResponse: ...
+    def __init__(
+        self,
+        *,
+        payload_seq: _builtins.int = ...,
+        response: _webhook_pb2.HttpResponse | None = ...,
+        already_answered: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_answered", b"already_answered", "payload_seq", b"payload_seq", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WebhookResponded: _TypeAlias = WebhookResponded  # noqa: Y015
 
 @_typing.final
 class RetryPolicy(_message.Message):

@@ -26,59 +26,64 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from hookd.v1 import common_pb2 as hookd_dot_v1_dot_common__pb2
 from hookd.v1 import errors_pb2 as hookd_dot_v1_dot_errors__pb2
+from hookd.v1 import webhook_pb2 as hookd_dot_v1_dot_webhook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhookd/v1/hook_service.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hookd/v1/common.proto\x1a\x15hookd/v1/errors.proto\"V\n\x11\x43reateHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12 \n\x04hook\x18\x03 \x01(\x0b\x32\x12.hookd.v1.HookSpec\"J\n\x12\x43reateHookResponse\x12\x1c\n\x04hook\x18\x01 \x01(\x0b\x32\x0e.hookd.v1.Hook\x12\x16\n\x0e\x61lready_exists\x18\x02 \x01(\x08\"=\n\tHookClaim\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12 \n\x04hook\x18\x02 \x01(\x0b\x32\x12.hookd.v1.HookSpec\"g\n\x0fHookClaimResult\x12(\n\x07\x63laimed\x18\x01 \x01(\x0b\x32\x15.hookd.v1.ClaimedHookH\x00\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.hookd.v1.ErrorH\x00\x42\x08\n\x06result\"W\n\x0b\x43laimedHook\x12\x0f\n\x07hook_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x16\n\x0e\x61lready_exists\x18\x04 \x01(\x08\"I\n\x12\x43reateHooksRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x05hooks\x18\x02 \x03(\x0b\x32\x13.hookd.v1.HookClaim\"A\n\x13\x43reateHooksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.hookd.v1.HookClaimResult\"*\n\x07HookRef\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07hook_id\x18\x02 \x01(\t\"\x83\x01\n\x0eGetHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x05token\x18\x02 \x01(\tH\x00\x12 \n\x03ref\x18\x03 \x01(\x0b\x32\x11.hookd.v1.HookRefH\x00\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\n\x02\x62y\"/\n\x0fGetHookResponse\x12\x1c\n\x04hook\x18\x01 \x01(\x0b\x32\x0e.hookd.v1.Hook\"p\n\x10ListHooksRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x14\n\x0ctoken_prefix\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"K\n\x11ListHooksResponse\x12\x1d\n\x05hooks\x18\x01 \x03(\x0b\x32\x0e.hookd.v1.Hook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x11ResumeHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x12\n\npayload_id\x18\x03 \x01(\t\x12\"\n\x07payload\x18\x04 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"]\n\x12ResumeHookResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07hook_id\x18\x02 \x01(\t\x12\x13\n\x0bpayload_seq\x18\x03 \x01(\x04\x12\x11\n\tduplicate\x18\x04 \x01(\x08\"E\n\x12\x44isposeHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x1e\n\x03ref\x18\x02 \x01(\x0b\x32\x11.hookd.v1.HookRef\"M\n\x13\x44isposeHookResponse\x12\x1c\n\x04hook\x18\x01 \x01(\x0b\x32\x0e.hookd.v1.Hook\x12\x18\n\x10\x61lready_disposed\x18\x02 \x01(\x08\"d\n\x16ReceivePayloadsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x1e\n\x03ref\x18\x02 \x01(\x0b\x32\x11.hookd.v1.HookRef\x12\x19\n\x11\x61\x66ter_payload_seq\x18\x03 \x01(\x04\"w\n\x17ReceivePayloadsResponse\x12,\n\x07payload\x18\x01 \x01(\x0b\x32\x19.hookd.v1.ReceivedPayloadH\x00\x12&\n\x06\x63losed\x18\x02 \x01(\x0b\x32\x14.hookd.v1.HookClosedH\x00\x42\x06\n\x04item\"\xa4\x01\n\x0fReceivedPayload\x12\x13\n\x0bpayload_seq\x18\x01 \x01(\x04\x12\x12\n\npayload_id\x18\x02 \x01(\t\x12\"\n\x07payload\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\"[\n\nHookClosed\x12$\n\x06status\x18\x01 \x01(\x0e\x32\x14.hookd.v1.HookStatus\x12\'\n\nrun_status\x18\x02 \x01(\x0e\x32\x13.hookd.v1.RunStatus\"[\n\x12\x43laimStreamRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\"\n\x05hooks\x18\x03 \x03(\x0b\x32\x13.hookd.v1.HookClaim\"S\n\x13\x43laimStreamResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.hookd.v1.HookClaimResult2\xe7\x04\n\x0bHookService\x12G\n\nCreateHook\x12\x1b.hookd.v1.CreateHookRequest\x1a\x1c.hookd.v1.CreateHookResponse\x12J\n\x0b\x43reateHooks\x12\x1c.hookd.v1.CreateHooksRequest\x1a\x1d.hookd.v1.CreateHooksResponse\x12>\n\x07GetHook\x12\x18.hookd.v1.GetHookRequest\x1a\x19.hookd.v1.GetHookResponse\x12\x44\n\tListHooks\x12\x1a.hookd.v1.ListHooksRequest\x1a\x1b.hookd.v1.ListHooksResponse\x12G\n\nResumeHook\x12\x1b.hookd.v1.ResumeHookRequest\x1a\x1c.hookd.v1.ResumeHookResponse\x12J\n\x0b\x44isposeHook\x12\x1c.hookd.v1.DisposeHookRequest\x1a\x1d.hookd.v1.DisposeHookResponse\x12X\n\x0fReceivePayloads\x12 .hookd.v1.ReceivePayloadsRequest\x1a!.hookd.v1.ReceivePayloadsResponse0\x01\x12N\n\x0b\x43laimStream\x12\x1c.hookd.v1.ClaimStreamRequest\x1a\x1d.hookd.v1.ClaimStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhookd/v1/hook_service.proto\x12\x08hookd.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15hookd/v1/common.proto\x1a\x15hookd/v1/errors.proto\x1a\x16hookd/v1/webhook.proto\"V\n\x11\x43reateHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12 \n\x04hook\x18\x03 \x01(\x0b\x32\x12.hookd.v1.HookSpec\"J\n\x12\x43reateHookResponse\x12\x1c\n\x04hook\x18\x01 \x01(\x0b\x32\x0e.hookd.v1.Hook\x12\x16\n\x0e\x61lready_exists\x18\x02 \x01(\x08\"=\n\tHookClaim\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12 \n\x04hook\x18\x02 \x01(\x0b\x32\x12.hookd.v1.HookSpec\"g\n\x0fHookClaimResult\x12(\n\x07\x63laimed\x18\x01 \x01(\x0b\x32\x15.hookd.v1.ClaimedHookH\x00\x12 \n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.hookd.v1.ErrorH\x00\x42\x08\n\x06result\"W\n\x0b\x43laimedHook\x12\x0f\n\x07hook_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x16\n\x0e\x61lready_exists\x18\x04 \x01(\x08\"I\n\x12\x43reateHooksRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\"\n\x05hooks\x18\x02 \x03(\x0b\x32\x13.hookd.v1.HookClaim\"A\n\x13\x43reateHooksResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.hookd.v1.HookClaimResult\"*\n\x07HookRef\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07hook_id\x18\x02 \x01(\t\"\x83\x01\n\x0eGetHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x05token\x18\x02 \x01(\tH\x00\x12 \n\x03ref\x18\x03 \x01(\x0b\x32\x11.hookd.v1.HookRefH\x00\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\n\x02\x62y\"/\n\x0fGetHookResponse\x12\x1c\n\x04hook\x18\x01 \x01(\x0b\x32\x0e.hookd.v1.Hook\"p\n\x10ListHooksRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x14\n\x0ctoken_prefix\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"K\n\x11ListHooksResponse\x12\x1d\n\x05hooks\x18\x01 \x03(\x0b\x32\x0e.hookd.v1.Hook\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x11ResumeHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x12\n\npayload_id\x18\x03 \x01(\t\x12\"\n\x07payload\x18\x04 \x01(\x0b\x32\x11.hookd.v1.Payload\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"]\n\x12ResumeHookResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0f\n\x07hook_id\x18\x02 \x01(\t\x12\x13\n\x0bpayload_seq\x18\x03 \x01(\x04\x12\x11\n\tduplicate\x18\x04 \x01(\x08\"\x87\x01\n\x15RespondWebhookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x1e\n\x03ref\x18\x02 \x01(\x0b\x32\x11.hookd.v1.HookRef\x12\x13\n\x0bpayload_seq\x18\x03 \x01(\x04\x12(\n\x08response\x18\x04 \x01(\x0b\x32\x16.hookd.v1.HttpResponse\"2\n\x16RespondWebhookResponse\x12\x18\n\x10\x61lready_answered\x18\x01 \x01(\x08\"E\n\x12\x44isposeHookRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x1e\n\x03ref\x18\x02 \x01(\x0b\x32\x11.hookd.v1.HookRef\"M\n\x13\x44isposeHookResponse\x12\x1c\n\x04hook\x18\x01 \x01(\x0b\x32\x0e.hookd.v1.Hook\x12\x18\n\x10\x61lready_disposed\x18\x02 \x01(\x08\"d\n\x16ReceivePayloadsRequest\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x1e\n\x03ref\x18\x02 \x01(\x0b\x32\x11.hookd.v1.HookRef\x12\x19\n\x11\x61\x66ter_payload_seq\x18\x03 \x01(\x04\"w\n\x17ReceivePayloadsResponse\x12,\n\x07payload\x18\x01 \x01(\x0b\x32\x19.hookd.v1.ReceivedPayloadH\x00\x12&\n\x06\x63losed\x18\x02 \x01(\x0b\x32\x14.hookd.v1.HookClosedH\x00\x42\x06\n\x04item\"\xa4\x01\n\x0fReceivedPayload\x12\x13\n\x0bpayload_seq\x18\x01 \x01(\x04\x12\x12\n\npayload_id\x18\x02 \x01(\t\x12\"\n\x07payload\x18\x03 \x01(\x0b\x32\x11.hookd.v1.Payload\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\"[\n\nHookClosed\x12$\n\x06status\x18\x01 \x01(\x0e\x32\x14.hookd.v1.HookStatus\x12\'\n\nrun_status\x18\x02 \x01(\x0e\x32\x13.hookd.v1.RunStatus\"[\n\x12\x43laimStreamRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x0f\n\x07project\x18\x02 \x01(\t\x12\"\n\x05hooks\x18\x03 \x03(\x0b\x32\x13.hookd.v1.HookClaim\"S\n\x13\x43laimStreamResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.hookd.v1.HookClaimResult2\xbc\x05\n\x0bHookService\x12G\n\nCreateHook\x12\x1b.hookd.v1.CreateHookRequest\x1a\x1c.hookd.v1.CreateHookResponse\x12J\n\x0b\x43reateHooks\x12\x1c.hookd.v1.CreateHooksRequest\x1a\x1d.hookd.v1.CreateHooksResponse\x12>\n\x07GetHook\x12\x18.hookd.v1.GetHookRequest\x1a\x19.hookd.v1.GetHookResponse\x12\x44\n\tListHooks\x12\x1a.hookd.v1.ListHooksRequest\x1a\x1b.hookd.v1.ListHooksResponse\x12G\n\nResumeHook\x12\x1b.hookd.v1.ResumeHookRequest\x1a\x1c.hookd.v1.ResumeHookResponse\x12S\n\x0eRespondWebhook\x12\x1f.hookd.v1.RespondWebhookRequest\x1a .hookd.v1.RespondWebhookResponse\x12J\n\x0b\x44isposeHook\x12\x1c.hookd.v1.DisposeHookRequest\x1a\x1d.hookd.v1.DisposeHookResponse\x12X\n\x0fReceivePayloads\x12 .hookd.v1.ReceivePayloadsRequest\x1a!.hookd.v1.ReceivePayloadsResponse0\x01\x12N\n\x0b\x43laimStream\x12\x1c.hookd.v1.ClaimStreamRequest\x1a\x1d.hookd.v1.ClaimStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hookd.v1.hook_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEHOOKREQUEST']._serialized_start=152
-  _globals['_CREATEHOOKREQUEST']._serialized_end=238
-  _globals['_CREATEHOOKRESPONSE']._serialized_start=240
-  _globals['_CREATEHOOKRESPONSE']._serialized_end=314
-  _globals['_HOOKCLAIM']._serialized_start=316
-  _globals['_HOOKCLAIM']._serialized_end=377
-  _globals['_HOOKCLAIMRESULT']._serialized_start=379
-  _globals['_HOOKCLAIMRESULT']._serialized_end=482
-  _globals['_CLAIMEDHOOK']._serialized_start=484
-  _globals['_CLAIMEDHOOK']._serialized_end=571
-  _globals['_CREATEHOOKSREQUEST']._serialized_start=573
-  _globals['_CREATEHOOKSREQUEST']._serialized_end=646
-  _globals['_CREATEHOOKSRESPONSE']._serialized_start=648
-  _globals['_CREATEHOOKSRESPONSE']._serialized_end=713
-  _globals['_HOOKREF']._serialized_start=715
-  _globals['_HOOKREF']._serialized_end=757
-  _globals['_GETHOOKREQUEST']._serialized_start=760
-  _globals['_GETHOOKREQUEST']._serialized_end=891
-  _globals['_GETHOOKRESPONSE']._serialized_start=893
-  _globals['_GETHOOKRESPONSE']._serialized_end=940
-  _globals['_LISTHOOKSREQUEST']._serialized_start=942
-  _globals['_LISTHOOKSREQUEST']._serialized_end=1054
-  _globals['_LISTHOOKSRESPONSE']._serialized_start=1056
-  _globals['_LISTHOOKSRESPONSE']._serialized_end=1131
-  _globals['_RESUMEHOOKREQUEST']._serialized_start=1134
-  _globals['_RESUMEHOOKREQUEST']._serialized_end=1282
-  _globals['_RESUMEHOOKRESPONSE']._serialized_start=1284
-  _globals['_RESUMEHOOKRESPONSE']._serialized_end=1377
-  _globals['_DISPOSEHOOKREQUEST']._serialized_start=1379
-  _globals['_DISPOSEHOOKREQUEST']._serialized_end=1448
-  _globals['_DISPOSEHOOKRESPONSE']._serialized_start=1450
-  _globals['_DISPOSEHOOKRESPONSE']._serialized_end=1527
-  _globals['_RECEIVEPAYLOADSREQUEST']._serialized_start=1529
-  _globals['_RECEIVEPAYLOADSREQUEST']._serialized_end=1629
-  _globals['_RECEIVEPAYLOADSRESPONSE']._serialized_start=1631
-  _globals['_RECEIVEPAYLOADSRESPONSE']._serialized_end=1750
-  _globals['_RECEIVEDPAYLOAD']._serialized_start=1753
-  _globals['_RECEIVEDPAYLOAD']._serialized_end=1917
-  _globals['_HOOKCLOSED']._serialized_start=1919
-  _globals['_HOOKCLOSED']._serialized_end=2010
-  _globals['_CLAIMSTREAMREQUEST']._serialized_start=2012
-  _globals['_CLAIMSTREAMREQUEST']._serialized_end=2103
-  _globals['_CLAIMSTREAMRESPONSE']._serialized_start=2105
-  _globals['_CLAIMSTREAMRESPONSE']._serialized_end=2188
-  _globals['_HOOKSERVICE']._serialized_start=2191
-  _globals['_HOOKSERVICE']._serialized_end=2806
+  _globals['_CREATEHOOKREQUEST']._serialized_start=176
+  _globals['_CREATEHOOKREQUEST']._serialized_end=262
+  _globals['_CREATEHOOKRESPONSE']._serialized_start=264
+  _globals['_CREATEHOOKRESPONSE']._serialized_end=338
+  _globals['_HOOKCLAIM']._serialized_start=340
+  _globals['_HOOKCLAIM']._serialized_end=401
+  _globals['_HOOKCLAIMRESULT']._serialized_start=403
+  _globals['_HOOKCLAIMRESULT']._serialized_end=506
+  _globals['_CLAIMEDHOOK']._serialized_start=508
+  _globals['_CLAIMEDHOOK']._serialized_end=595
+  _globals['_CREATEHOOKSREQUEST']._serialized_start=597
+  _globals['_CREATEHOOKSREQUEST']._serialized_end=670
+  _globals['_CREATEHOOKSRESPONSE']._serialized_start=672
+  _globals['_CREATEHOOKSRESPONSE']._serialized_end=737
+  _globals['_HOOKREF']._serialized_start=739
+  _globals['_HOOKREF']._serialized_end=781
+  _globals['_GETHOOKREQUEST']._serialized_start=784
+  _globals['_GETHOOKREQUEST']._serialized_end=915
+  _globals['_GETHOOKRESPONSE']._serialized_start=917
+  _globals['_GETHOOKRESPONSE']._serialized_end=964
+  _globals['_LISTHOOKSREQUEST']._serialized_start=966
+  _globals['_LISTHOOKSREQUEST']._serialized_end=1078
+  _globals['_LISTHOOKSRESPONSE']._serialized_start=1080
+  _globals['_LISTHOOKSRESPONSE']._serialized_end=1155
+  _globals['_RESUMEHOOKREQUEST']._serialized_start=1158
+  _globals['_RESUMEHOOKREQUEST']._serialized_end=1306
+  _globals['_RESUMEHOOKRESPONSE']._serialized_start=1308
+  _globals['_RESUMEHOOKRESPONSE']._serialized_end=1401
+  _globals['_RESPONDWEBHOOKREQUEST']._serialized_start=1404
+  _globals['_RESPONDWEBHOOKREQUEST']._serialized_end=1539
+  _globals['_RESPONDWEBHOOKRESPONSE']._serialized_start=1541
+  _globals['_RESPONDWEBHOOKRESPONSE']._serialized_end=1591
+  _globals['_DISPOSEHOOKREQUEST']._serialized_start=1593
+  _globals['_DISPOSEHOOKREQUEST']._serialized_end=1662
+  _globals['_DISPOSEHOOKRESPONSE']._serialized_start=1664
+  _globals['_DISPOSEHOOKRESPONSE']._serialized_end=1741
+  _globals['_RECEIVEPAYLOADSREQUEST']._serialized_start=1743
+  _globals['_RECEIVEPAYLOADSREQUEST']._serialized_end=1843
+  _globals['_RECEIVEPAYLOADSRESPONSE']._serialized_start=1845
+  _globals['_RECEIVEPAYLOADSRESPONSE']._serialized_end=1964
+  _globals['_RECEIVEDPAYLOAD']._serialized_start=1967
+  _globals['_RECEIVEDPAYLOAD']._serialized_end=2131
+  _globals['_HOOKCLOSED']._serialized_start=2133
+  _globals['_HOOKCLOSED']._serialized_end=2224
+  _globals['_CLAIMSTREAMREQUEST']._serialized_start=2226
+  _globals['_CLAIMSTREAMREQUEST']._serialized_end=2317
+  _globals['_CLAIMSTREAMRESPONSE']._serialized_start=2319
+  _globals['_CLAIMSTREAMRESPONSE']._serialized_end=2402
+  _globals['_HOOKSERVICE']._serialized_start=2405
+  _globals['_HOOKSERVICE']._serialized_end=3105
 # @@protoc_insertion_point(module_scope)

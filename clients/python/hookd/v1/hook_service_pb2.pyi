@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from hookd.v1 import common_pb2 as _common_pb2
 from hookd.v1 import errors_pb2 as _errors_pb2
+from hookd.v1 import webhook_pb2 as _webhook_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -422,6 +423,57 @@ class ResumeHookResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeHookResponse: _TypeAlias = ResumeHookResponse  # noqa: Y015
+
+@_typing.final
+class RespondWebhookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    PAYLOAD_SEQ_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    project: _builtins.str
+    payload_seq: _builtins.int
+    """The payload whose sender is answered."""
+    @_builtins.property
+    def ref(self) -> Global___HookRef: ...
+    @_builtins.property
+    def response(self) -> _webhook_pb2.HttpResponse: ...
+    def __init__(
+        self,
+        *,
+        project: _builtins.str = ...,
+        ref: Global___HookRef | None = ...,
+        payload_seq: _builtins.int = ...,
+        response: _webhook_pb2.HttpResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ref", b"ref", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload_seq", b"payload_seq", "project", b"project", "ref", b"ref", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RespondWebhookRequest: _TypeAlias = RespondWebhookRequest  # noqa: Y015
+
+@_typing.final
+class RespondWebhookResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALREADY_ANSWERED_FIELD_NUMBER: _builtins.int
+    already_answered: _builtins.bool
+    """The same response was given before: this is a retry."""
+    def __init__(
+        self,
+        *,
+        already_answered: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_answered", b"already_answered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RespondWebhookResponse: _TypeAlias = RespondWebhookResponse  # noqa: Y015
 
 @_typing.final
 class DisposeHookRequest(_message.Message):

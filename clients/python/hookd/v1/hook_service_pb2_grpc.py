@@ -62,6 +62,11 @@ class HookServiceStub:
                 request_serializer=hookd_dot_v1_dot_hook__service__pb2.ResumeHookRequest.SerializeToString,
                 response_deserializer=hookd_dot_v1_dot_hook__service__pb2.ResumeHookResponse.FromString,
                 _registered_method=True)
+        self.RespondWebhook = channel.unary_unary(
+                '/hookd.v1.HookService/RespondWebhook',
+                request_serializer=hookd_dot_v1_dot_hook__service__pb2.RespondWebhookRequest.SerializeToString,
+                response_deserializer=hookd_dot_v1_dot_hook__service__pb2.RespondWebhookResponse.FromString,
+                _registered_method=True)
         self.DisposeHook = channel.unary_unary(
                 '/hookd.v1.HookService/DisposeHook',
                 request_serializer=hookd_dot_v1_dot_hook__service__pb2.DisposeHookRequest.SerializeToString,
@@ -126,6 +131,16 @@ class HookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RespondWebhook(self, request, context):
+        """Says what the sender of a request to a webhook is answered, when the hook
+        was created for that. Retry with the same response.
+        Errors: HOOK_NOT_FOUND, RUN_NOT_FOUND, RUN_NOT_ACTIVE, ID_REUSED (another
+        response was given before).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DisposeHook(self, request, context):
         """Gives up a hook and its token, also one that is held. Succeeds also when
         the hook has given it up before. Errors: HOOK_NOT_FOUND, RUN_NOT_FOUND.
@@ -179,6 +194,11 @@ def add_HookServiceServicer_to_server(servicer, server):
                     servicer.ResumeHook,
                     request_deserializer=hookd_dot_v1_dot_hook__service__pb2.ResumeHookRequest.FromString,
                     response_serializer=hookd_dot_v1_dot_hook__service__pb2.ResumeHookResponse.SerializeToString,
+            ),
+            'RespondWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.RespondWebhook,
+                    request_deserializer=hookd_dot_v1_dot_hook__service__pb2.RespondWebhookRequest.FromString,
+                    response_serializer=hookd_dot_v1_dot_hook__service__pb2.RespondWebhookResponse.SerializeToString,
             ),
             'DisposeHook': grpc.unary_unary_rpc_method_handler(
                     servicer.DisposeHook,
@@ -334,6 +354,33 @@ class HookService:
             '/hookd.v1.HookService/ResumeHook',
             hookd_dot_v1_dot_hook__service__pb2.ResumeHookRequest.SerializeToString,
             hookd_dot_v1_dot_hook__service__pb2.ResumeHookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RespondWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hookd.v1.HookService/RespondWebhook',
+            hookd_dot_v1_dot_hook__service__pb2.RespondWebhookRequest.SerializeToString,
+            hookd_dot_v1_dot_hook__service__pb2.RespondWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,12 @@ class HookServiceStub:
     """Delivers a payload to the hook that has this token. Retry with the same
     `payload_id`. Errors: HOOK_NOT_FOUND, ID_REUSED.
     """
+    RespondWebhook: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.RespondWebhookRequest, _hook_service_pb2.RespondWebhookResponse]
+    """Says what the sender of a request to a webhook is answered, when the hook
+    was created for that. Retry with the same response.
+    Errors: HOOK_NOT_FOUND, RUN_NOT_FOUND, RUN_NOT_ACTIVE, ID_REUSED (another
+    response was given before).
+    """
     DisposeHook: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.DisposeHookRequest, _hook_service_pb2.DisposeHookResponse]
     """Gives up a hook and its token, also one that is held. Succeeds also when
     the hook has given it up before. Errors: HOOK_NOT_FOUND, RUN_NOT_FOUND.
@@ -100,6 +106,12 @@ class HookServiceAsyncStub(HookServiceStub):
     ResumeHook: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.ResumeHookRequest, _hook_service_pb2.ResumeHookResponse]  # type: ignore[assignment]
     """Delivers a payload to the hook that has this token. Retry with the same
     `payload_id`. Errors: HOOK_NOT_FOUND, ID_REUSED.
+    """
+    RespondWebhook: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.RespondWebhookRequest, _hook_service_pb2.RespondWebhookResponse]  # type: ignore[assignment]
+    """Says what the sender of a request to a webhook is answered, when the hook
+    was created for that. Retry with the same response.
+    Errors: HOOK_NOT_FOUND, RUN_NOT_FOUND, RUN_NOT_ACTIVE, ID_REUSED (another
+    response was given before).
     """
     DisposeHook: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.DisposeHookRequest, _hook_service_pb2.DisposeHookResponse]  # type: ignore[assignment]
     """Gives up a hook and its token, also one that is held. Succeeds also when
@@ -171,6 +183,18 @@ class HookServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_hook_service_pb2.ResumeHookResponse, _abc.Awaitable[_hook_service_pb2.ResumeHookResponse]]:
         """Delivers a payload to the hook that has this token. Retry with the same
         `payload_id`. Errors: HOOK_NOT_FOUND, ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RespondWebhook(
+        self,
+        request: _hook_service_pb2.RespondWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hook_service_pb2.RespondWebhookResponse, _abc.Awaitable[_hook_service_pb2.RespondWebhookResponse]]:
+        """Says what the sender of a request to a webhook is answered, when the hook
+        was created for that. Retry with the same response.
+        Errors: HOOK_NOT_FOUND, RUN_NOT_FOUND, RUN_NOT_ACTIVE, ID_REUSED (another
+        response was given before).
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hookd.v1 import common_pb2 as _common_pb2
 from hookd.v1 import events_pb2 as _events_pb2
+from hookd.v1 import webhook_pb2 as _webhook_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -401,6 +402,7 @@ class Command(_message.Message):
     WRITE_CHUNKS_FIELD_NUMBER: _builtins.int
     COMPLETE_RUN_FIELD_NUMBER: _builtins.int
     FAIL_RUN_FIELD_NUMBER: _builtins.int
+    RESPOND_WEBHOOK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_hook(self) -> _common_pb2.HookSpec: ...
     @_builtins.property
@@ -427,6 +429,8 @@ class Command(_message.Message):
     def fail_run(self) -> Global___FailRunCommand:
         """The last command of a run."""
 
+    @_builtins.property
+    def respond_webhook(self) -> Global___RespondWebhookCommand: ...
     def __init__(
         self,
         *,
@@ -441,12 +445,13 @@ class Command(_message.Message):
         write_chunks: Global___WriteChunksCommand | None = ...,
         complete_run: Global___CompleteRunCommand | None = ...,
         fail_run: Global___FailRunCommand | None = ...,
+        respond_webhook: Global___RespondWebhookCommand | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_step", b"cancel_step", "cancel_timer", b"cancel_timer", "command", b"command", "complete_run", b"complete_run", "create_hook", b"create_hook", "dispose_hook", b"dispose_hook", "fail_run", b"fail_run", "schedule_step", b"schedule_step", "set_attributes", b"set_attributes", "start_child", b"start_child", "start_timer", b"start_timer", "write_chunks", b"write_chunks"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_step", b"cancel_step", "cancel_timer", b"cancel_timer", "command", b"command", "complete_run", b"complete_run", "create_hook", b"create_hook", "dispose_hook", b"dispose_hook", "fail_run", b"fail_run", "respond_webhook", b"respond_webhook", "schedule_step", b"schedule_step", "set_attributes", b"set_attributes", "start_child", b"start_child", "start_timer", b"start_timer", "write_chunks", b"write_chunks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_step", b"cancel_step", "cancel_timer", b"cancel_timer", "command", b"command", "complete_run", b"complete_run", "create_hook", b"create_hook", "dispose_hook", b"dispose_hook", "fail_run", b"fail_run", "schedule_step", b"schedule_step", "set_attributes", b"set_attributes", "start_child", b"start_child", "start_timer", b"start_timer", "write_chunks", b"write_chunks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_step", b"cancel_step", "cancel_timer", b"cancel_timer", "command", b"command", "complete_run", b"complete_run", "create_hook", b"create_hook", "dispose_hook", b"dispose_hook", "fail_run", b"fail_run", "respond_webhook", b"respond_webhook", "schedule_step", b"schedule_step", "set_attributes", b"set_attributes", "start_child", b"start_child", "start_timer", b"start_timer", "write_chunks", b"write_chunks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_hook", "dispose_hook", "schedule_step", "cancel_step", "start_timer", "cancel_timer", "start_child", "set_attributes", "write_chunks", "complete_run", "fail_run"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["create_hook", "dispose_hook", "schedule_step", "cancel_step", "start_timer", "cancel_timer", "start_child", "set_attributes", "write_chunks", "complete_run", "fail_run", "respond_webhook"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -738,6 +743,33 @@ class FailRunCommand(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FailRunCommand: _TypeAlias = FailRunCommand  # noqa: Y015
+
+@_typing.final
+class RespondWebhookCommand(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOOK_ID_FIELD_NUMBER: _builtins.int
+    PAYLOAD_SEQ_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    hook_id: _builtins.str
+    payload_seq: _builtins.int
+    """The payload whose sender is answered."""
+    @_builtins.property
+    def response(self) -> _webhook_pb2.HttpResponse: ...
+    def __init__(
+        self,
+        *,
+        hook_id: _builtins.str = ...,
+        payload_seq: _builtins.int = ...,
+        response: _webhook_pb2.HttpResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hook_id", b"hook_id", "payload_seq", b"payload_seq", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RespondWebhookCommand: _TypeAlias = RespondWebhookCommand  # noqa: Y015
 
 @_typing.final
 class CompleteTurnResponse(_message.Message):

@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from hookd.v1 import common_pb2 as _common_pb2
+from hookd.v1 import webhook_pb2 as _webhook_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -421,6 +422,7 @@ class HookRecord(_message.Message):
     HOLD_AFTER_MS_FIELD_NUMBER: _builtins.int
     GENERATED_FIELD_NUMBER: _builtins.int
     METADATA_DIGEST_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     state: Global___HookState.ValueType
     revision: _builtins.int
@@ -434,6 +436,10 @@ class HookRecord(_message.Message):
     """The token was made by the daemon."""
     metadata_digest: _builtins.bytes
     """Of its metadata, to know a retry; empty when it has none."""
+    @_builtins.property
+    def webhook(self) -> _webhook_pb2.Webhook:
+        """Absent when it is not reached by a URL."""
+
     def __init__(
         self,
         *,
@@ -447,10 +453,11 @@ class HookRecord(_message.Message):
         hold_after_ms: _builtins.int = ...,
         generated: _builtins.bool = ...,
         metadata_digest: _builtins.bytes = ...,
+        webhook: _webhook_pb2.Webhook | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_ms", b"created_ms", "created_seq", b"created_seq", "generated", b"generated", "hold_after_ms", b"hold_after_ms", "metadata_digest", b"metadata_digest", "payload_count", b"payload_count", "revision", b"revision", "state", b"state", "token", b"token", "ttl_ms", b"ttl_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_ms", b"created_ms", "created_seq", b"created_seq", "generated", b"generated", "hold_after_ms", b"hold_after_ms", "metadata_digest", b"metadata_digest", "payload_count", b"payload_count", "revision", b"revision", "state", b"state", "token", b"token", "ttl_ms", b"ttl_ms", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -512,17 +519,21 @@ class PayloadRecord(_message.Message):
 
     EVENT_SEQ_FIELD_NUMBER: _builtins.int
     PAYLOAD_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_SEQ_FIELD_NUMBER: _builtins.int
     event_seq: _builtins.int
     payload_id: _builtins.str
+    response_seq: _builtins.int
+    """The event with what its sender is answered; 0 for none."""
     def __init__(
         self,
         *,
         event_seq: _builtins.int = ...,
         payload_id: _builtins.str = ...,
+        response_seq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_seq", b"event_seq", "payload_id", b"payload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_seq", b"event_seq", "payload_id", b"payload_id", "response_seq", b"response_seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
