@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hookd.v1.events_pb2 import Event
@@ -139,3 +142,41 @@ async def test_an_execution_whose_turn_is_cancelled_is_discarded_after_it(pool):
     gate.set()
     assert await asyncio.to_thread(execution.discarded.wait, 20)
     assert order == ["fed"]
+
+
+#: Ends a turn, then calls a function under a profiler.
+PROFILED = """
+import asyncio, sys
+from hookd.worker.threads import Threads
+from hookd.worker.watch import TurnEndedError
+from tests.unit.worker.test_watch import EVENTS, FakeExecution, spin, watch
+
+async def end_a_turn():
+    try:
+        await watch(Threads(1, "turn"), 0.05).feed("run", FakeExecution(spin), EVENTS)
+    except TurnEndedError:
+        return "ended"
+
+def function():
+    pass
+
+print(asyncio.run(end_a_turn()))
+sys.setprofile(lambda frame, event, arg: None)
+function()
+sys.setprofile(None)
+print("profiled")
+"""
+
+
+def test_nothing_of_an_interruption_is_left_to_the_rest_of_the_process():
+    # An interruption that is taken back leaves the interpreter of Python 3.11 looking
+    # for it for ever; a profiler, or a debugger, then stands still.
+    done = subprocess.run(
+        [sys.executable, "-c", PROFILED],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.stdout.split() == ["ended", "profiled"], done.stderr

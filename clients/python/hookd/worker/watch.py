@@ -8,6 +8,7 @@ long as it stays at one event: a replay of a long log is no reason to worry.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import threading
@@ -40,6 +41,19 @@ class TurnEndedError(SpoiledError):
     It may be raised between any two instructions, also in what runs the code:
     what the thread has in hand then cannot be trusted any more.
     """
+
+
+def _take_interruption(thread: int) -> None:
+    """Takes the interruption that may still be on its way to this thread, the one it is called in.
+
+    It is not taken back (with NULL): CPython then goes on looking for it in all
+    threads of the process for ever, and a profiler or debugger of 3.11 stands
+    still. It is sent once more instead, which replaces it, and raised here.
+    """
+    with contextlib.suppress(TurnEndedError):
+        _set_exception(ctypes.c_ulong(thread), ctypes.py_object(TurnEndedError))
+        while True:
+            pass
 
 
 class _Turn:
@@ -135,10 +149,10 @@ class TurnWatch:
             try:
                 with self._lock:
                     thread, turn.thread = turn.thread, None
-                    if turn.ended and thread is not None:
-                        _set_exception(ctypes.c_ulong(thread), None)
             except TurnEndedError:
                 continue
+            if turn.ended and thread is not None:
+                _take_interruption(thread)
             return
 
     # In the event loop
