@@ -125,7 +125,8 @@ class Oracle:
             for token in tokens:
                 receipt = self._receipt(token, payload_id, payload)
                 if receipt is not None:
-                    return self._met("delivered", token, receipt.run, receipt, duplicate=True)
+                    hook = receipt.run.hooks[receipt.hook_id]
+                    return self._met("delivered", hook, receipt, duplicate=True)
         superseded: list[str] = []
         for token in tokens:
             holder = self.holders.get(token)
@@ -139,10 +140,10 @@ class Oracle:
                 if token in self.holders:
                     self._free(holder)
             elif on_conflict == "use_existing":
-                return self._met("used_existing", token, holder.run)
+                return self._met("used_existing", holder)
             elif on_conflict == "deliver" and holder.run.active:
                 receipt = self._accept(holder, payload_id, payload)
-                return self._met("delivered", token, holder.run, receipt)
+                return self._met("delivered", holder, receipt)
             else:
                 raise Refused("HOOK_CONFLICT", self._conflict(token))
         run = Run(run_id, content, workflow, input, external, lease_ttl, self.now)
@@ -194,17 +195,15 @@ class Oracle:
     def _met(
         self,
         outcome: str,
-        token: Token,
-        owner: Run,
+        owner: Hook,
         receipt: Receipt | None = None,
         *,
         duplicate: bool = False,
     ) -> Facts:
-        holder = self.holders.get(token)
         return some(
             outcome=outcome,
-            run=self._run(owner),
-            conflict=self._conflict(token) if holder and holder.run is owner else None,
+            run=self._run(owner.run),
+            conflict=self._conflict_with(owner),
             payload_seq=0 if receipt is None else receipt.seq,
             payload_duplicate=duplicate,
         )
@@ -471,9 +470,11 @@ class Oracle:
         return "held" if self.holders.get(hook.token) is hook else "closed"
 
     def _conflict(self, token: Token) -> Facts:
-        holder = self.holders[token]
+        return self._conflict_with(self.holders[token])
+
+    def _conflict_with(self, holder: Hook) -> Facts:
         return {
-            "token": token,
+            "token": holder.token,
             "run_id": holder.run.run_id,
             "hook_id": holder.spec.hook_id,
             "run_status": holder.run.status,

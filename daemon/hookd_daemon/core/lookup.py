@@ -19,8 +19,8 @@ from hookd_daemon.core import keys
 from hookd_daemon.core.ending import release_hook
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.runs import RunState, load_run, read_event
-from hookd_daemon.core.tokens import owner_run
-from hookd_daemon.errors import HookNotFoundError
+from hookd_daemon.core.tokens import owner_detail, owner_run
+from hookd_daemon.errors import Conflict, HookNotFoundError
 from hookd_daemon.records.v1.records_pb2 import (
     HOOK_STATE_CONFLICTED,
     HOOK_STATE_DISPOSED,
@@ -68,6 +68,13 @@ class HookView:
         if self.claim is not None:
             return HOOK_STATUS_HELD
         return HOOK_STATUS_CLOSED
+
+
+def conflict_of(owner: HookView) -> Conflict:
+    """What was told to whoever wanted the token of a hook, when that held it."""
+    hook = owner.record
+    detail = owner_detail(owner.run, owner.hook_id, hook.token, hook.revision, hook.created_ms)
+    return Conflict(detail, "" if owner.claim is None else owner.claim.traceparent)
 
 
 async def _claim_of(

@@ -25,7 +25,7 @@ from hookd_daemon.core.delivery import Delivery, accept, earlier_delivery, resum
 from hookd_daemon.core.ending import CANCELLED, end_run
 from hookd_daemon.core.hooks import HookSpec, create_hook
 from hookd_daemon.core.limits import require_room_for_run
-from hookd_daemon.core.lookup import HookView, load_hook
+from hookd_daemon.core.lookup import HookView, conflict_of, load_hook
 from hookd_daemon.core.moment import Moment
 from hookd_daemon.core.queues import wake
 from hookd_daemon.core.runs import RunState, find_run, load_run
@@ -249,13 +249,10 @@ async def _delivered_before(
         )
         if delivery is None:
             continue
-        owner = await load_run(tx, moment, project, delivery.run_id)
-        claim = await tx.owner(project, wanted.token)
-        conflict = None
-        if claim is not None and claim.run_uid == owner.uid:
-            conflict = await conflict_with(tx, moment, project, wanted.token, claim)
+        # The claim that was met may be gone; the hook still tells about it.
+        owner = await load_hook(tx, moment, project, delivery.run_id, delivery.hook_id)
         outcome = START_OUTCOME_DELIVERED
-        return Started(outcome, owner, conflict=conflict, delivery=delivery)
+        return Started(outcome, owner.run, conflict=conflict_of(owner), delivery=delivery)
     return None
 
 

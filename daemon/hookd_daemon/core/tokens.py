@@ -54,14 +54,22 @@ async def conflict_with(
         OverdueError: the claim's time has passed, and it has not been ended yet.
     """
     run = await owner_run(tx, moment, project, token, claim)
+    detail = owner_detail(run, claim.hook_id, token, claim.revision, claim.claimed_ms)
+    return Conflict(detail, claim.traceparent)
+
+
+def owner_detail(
+    run: RunState, hook_id: str, token: str, revision: int, claimed_ms: int
+) -> HookConflict:
+    """The owner of a token, as whoever wanted the token is told."""
     detail = HookConflict(
-        project=project,
+        project=run.project,
         token=token,
-        run_id=claim.run_id,
-        hook_id=claim.hook_id,
+        run_id=run.run_id,
+        hook_id=hook_id,
         run_status=run.record.status,
         workflow=run.record.workflow,
-        revision=claim.revision,
+        revision=revision,
     )
-    detail.claimed_at.FromMilliseconds(claim.claimed_ms)
-    return Conflict(detail, claim.traceparent)
+    detail.claimed_at.FromMilliseconds(claimed_ms)
+    return detail

@@ -126,6 +126,22 @@ def test_flow_policy_deliver_meets_an_active_owner(api: Api) -> None:
     assert api.hook("t").payload_count == 1
 
 
+def test_flow_policy_deliver_names_the_owner_to_a_retry_after_its_end(api: Api) -> None:
+    start(api, "owner", "u", "t")
+    first = start(api, "r", "x", "t", policy=CONFLICT_POLICY_DELIVER)
+    api.dispose("owner", "claim-2")
+    again = start(api, "r", "x", "t", policy=CONFLICT_POLICY_DELIVER)
+    assert (again.conflict, again.payload_duplicate) == (first.conflict, True)
+    # Also when the run has claimed the token anew, or has ended.
+    api.claim("owner", "t", "second")
+    again = start(api, "r", "x", "t", policy=CONFLICT_POLICY_DELIVER)
+    assert again.conflict == first.conflict
+    api.complete("owner")
+    again = start(api, "r", "x", "t", policy=CONFLICT_POLICY_DELIVER)
+    assert (again.conflict.hook_id, again.conflict.revision) == ("claim-2", first.conflict.revision)
+    assert again.conflict.run_status == RUN_STATUS_COMPLETED
+
+
 def test_flow_policy_take_over_meets_an_active_owner(api: Api) -> None:
     start(api, "owner", "t", "kept-by-nobody")
     old = api.hook("t").revision
