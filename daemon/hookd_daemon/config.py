@@ -12,7 +12,7 @@ import ipaddress
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -20,7 +20,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from hookd_daemon.auth.keyfile import FILE_NAME as KEY_FILE
-from hookd_daemon.values import Address, parse_address, parse_duration_ms, shorten
+from hookd_daemon.values import (
+    Address,
+    parse_address,
+    parse_base_url,
+    parse_duration_ms,
+    parse_networks,
+    shorten,
+)
 
 ENV_PREFIX = "HOOKD_"
 CONFIG_ENV = "HOOKD_CONFIG"
@@ -144,6 +151,10 @@ def _http(value: object) -> str | None:
     return None if value is None or value == "" else _listen(value)
 
 
+def _public_url(value: object) -> str | None:
+    return None if value is None or value == "" else parse_base_url(value)
+
+
 def _open_descriptor(value: object) -> int:
     descriptor = int(str(value)) if str(value).strip().isdecimal() else -1
     try:
@@ -157,6 +168,10 @@ def _default_backup_dir(validated: dict[str, Any]) -> Path:
     # Beside the data, not inside: hard links need the same file system, and
     # nothing but the store has business inside its directory.
     return Path(f"{validated.get('data_dir', Path('hookd-data'))}-backups")
+
+
+def _default_secrets_dir(validated: dict[str, Any]) -> Path:
+    return Path(validated.get("data_dir", Path("hookd-data"))) / "secrets"
 
 
 def _default_log_format() -> LogFormat:
@@ -216,6 +231,21 @@ class Settings(BaseModel):
         default="127.0.0.1:4666",
         description="Address of /metrics, /healthz and /readyz, HOST:PORT; port 0 picks a free "
         'one, "" turns them off.',
+    )
+    public_url: Annotated[str | None, BeforeValidator(_public_url)] = Field(
+        default=None,
+        description="What the URLs of webhooks begin with, as others reach --http: "
+        "https://hooks.example.com, also with a path. Default: the address of --http itself.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(parse_networks)] = Field(
+        default_factory=tuple,
+        description="Addresses or networks of proxies, with commas between them, whose "
+        "X-Forwarded-For is believed. Default: none.",
+    )
+    secrets_dir: _Path = Field(
+        default_factory=_default_secrets_dir,
+        description="Directory of the secrets of webhooks, see hookd secrets. "
+        "Default: DATA_DIR/secrets.",
     )
     backup_dir: _Path = Field(
         default_factory=_default_backup_dir,
@@ -362,8 +392,8 @@ class Settings(BaseModel):
     def describe(self) -> dict[str, Any]:
         """Returns what is in force, as JSON types, for the log line at start.
 
-        There are no secrets among the settings: keys and certificates are
-        named by their files. A secret that comes must be left out here.
+        There are no secrets among the settings: keys, certificates and secrets
+        are named by their files. A secret that comes must be left out here.
         """
         described = self.model_dump(mode="json", exclude={"projects"})
         described["projects"] = {
@@ -415,9 +445,30 @@ def data_dir(
     Raises:
         ConfigError: The value is bad; the message names where it was given.
     """
+    return _only({"data_dir"}, flags, environ, config).data_dir
+
+
+def secrets_dir(
+    flags: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: Path | None = None,
+) -> Path:
+    """Reads from all layers only where the secrets are; see `data_dir`.
+
+    Raises:
+        ConfigError: The value is bad; the message names where it was given.
+    """
+    return _only({"data_dir", "secrets_dir"}, flags, environ, config).secrets_dir
+
+
+def _only(
+    fields: Set[str],
+    flags: Mapping[str, object] | None,
+    environ: Mapping[str, str] | None,
+    config: Path | None,
+) -> Settings:
     values, sources = _layers(flags, environ, config)
-    only = {field: value for field, value in values.items() if field == "data_dir"}
-    return _checked(only, sources).data_dir
+    return _checked({field: values[field] for field in values if field in fields}, sources)
 
 
 def _layers(

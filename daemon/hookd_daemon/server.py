@@ -251,6 +251,8 @@ class Daemon:
             tls = certificates.http_context() if certificates else None
             http_server = HttpServer(settings.http_address, app, tls=tls)
             http_address = str(await http_server.start())
+            scheme = "http" if tls is None else "https"
+            backend.webhook_base_url = settings.public_url or f"{scheme}://{http_address}"
         sweeper = Sweeper(backend)
         tasks = [
             asyncio.create_task(sweeper.run(), name="hookd-sweeper"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|s|m|h|d|w)")
@@ -14,6 +15,7 @@ _HOST = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*"
 )
 _MAX_SHOWN = 60
+_BASE_URL = re.compile(r"https?://[^\s/?#\\]+(?:/[!$&-;=@-Z_a-z~%]*)?")
 
 
 class Address(NamedTuple):
@@ -80,6 +82,57 @@ def parse_duration_ms(value: object) -> int:
     if _DURATION.fullmatch(text):
         return round(sum(float(number) * _UNIT_MS[unit] for number, unit in _PART.findall(text)))
     raise ValueError("must be a duration such as 7d, 1h30m, 500ms or a number of seconds")
+
+
+def parse_base_url(value: object) -> str:
+    """Reads what URLs begin with: ``https://hooks.example.com``, or with a path after it.
+
+    Args:
+        value: The text.
+
+    Returns:
+        The URL without a slash at its end.
+
+    Raises:
+        ValueError: It is no such URL; the message says what one looks like.
+    """
+    text = str(value).strip()
+    if not _BASE_URL.fullmatch(text):
+        raise ValueError(
+            "must be http:// or https://, a host, and maybe a port and a path, but no query"
+        )
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(host or "")
+    except ValueError:
+        raise ValueError("must have a valid host and port") from None
+    if not host or "@" in parts.netloc:
+        raise ValueError("must name a host, and no user")
+    return text.rstrip("/")
+
+
+def parse_networks(value: object) -> tuple[str, ...]:
+    """Reads addresses and networks: ``10.0.0.0/8, ::1``, or a list of them.
+
+    Args:
+        value: Text or a list of texts.
+
+    Returns:
+        The networks as texts, each once.
+
+    Raises:
+        ValueError: One is neither; the message says what one looks like.
+    """
+    parts = value if isinstance(value, list | tuple) else str(value).split(",")
+    texts = [str(part).strip() for part in parts]
+    try:
+        return tuple(dict.fromkeys(str(ipaddress.ip_network(text)) for text in texts if text))
+    except ValueError:
+        raise ValueError(
+            "must be IP addresses or networks, as 10.0.0.0/8, with commas between them"
+        ) from None
 
 
 def shorten(value: object) -> str:

@@ -17,6 +17,7 @@ import pytest
 from google.protobuf.message import Message
 from hookd.v1 import hook_service_pb2 as pb
 from hookd.v1.run_service_pb2 import CompleteRunRequest, StartRunRequest
+from hookd.v1.webhook_pb2 import ManualAnswer, Webhook
 from hookd_daemon.api import lane as lane_module
 from hookd_daemon.api.backend import Backend
 from hookd_daemon.api.context import CallContext
@@ -205,6 +206,16 @@ async def test_claims_of_one_group_meet_each_other(world: World) -> None:
     # The same id twice: the later one waits until the first is written.
     assert world.answers.count(None) == 1
     assert answers[0].hook.revision == answers[3].hook.revision
+
+
+async def test_a_claim_with_a_webhook_is_not_plain(world: World) -> None:
+    await world.start("run", external=True)
+    webhook = Webhook(manual=ManualAnswer())
+    (answer,) = await world.same(one("run", "reached", "t", webhook=webhook))
+    assert answer.hook.webhook == webhook
+    assert set(world.answers) <= {None}
+    (lost,) = await world.same(one("run", "lost", "t"))
+    assert "already in use" in lost.message
 
 
 async def test_a_batch_meets_itself(world: World) -> None:

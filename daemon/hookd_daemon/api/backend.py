@@ -43,6 +43,10 @@ class Backend:
         settings: what the operator chose.
         tracing: makes spans.
         metrics: counts.
+
+    Attributes:
+        webhook_base_url: what the URLs of hooks begin with; empty as long as
+            the daemon does not serve HTTP.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Backend:
         self.tracing = tracing
         self.metrics = metrics
         self.booted_ms = clock.now_ms()
+        self.webhook_base_url = ""
         self._retention: dict[str, int | None] = {}
         self._limits = {name: _limits_of(settings, name) for name in settings.projects}
         self._usual_limits = _limits_of(settings, "")
@@ -76,6 +81,7 @@ class Backend:
             self._retention_ms(project),
             traceparent,
             self.limits(project),
+            self.webhook_base_url,
         )
 
     def limits(self, project: str) -> Limits:

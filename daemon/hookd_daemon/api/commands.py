@@ -9,7 +9,7 @@ from hookd.v1 import worker_service_pb2 as pb
 from hookd.v1.common_pb2 import HookSpec as HookSpecMessage
 from hookd.v1.events_pb2 import RetryPolicy
 
-from hookd_daemon.api import validate
+from hookd_daemon.api import validate, webhooks
 from hookd_daemon.api.specs import hook_spec
 from hookd_daemon.api.streams import DEFAULT_NAMESPACE
 from hookd_daemon.core.commands import Command
@@ -142,6 +142,11 @@ def _fail_run(command: pb.FailRunCommand) -> None:
     validate.failure("failure", command.failure)
 
 
+def _respond_webhook(command: pb.RespondWebhookCommand) -> None:
+    validate.identifier("hook_id", command.hook_id)
+    webhooks.response("response", command.response, webhooks.MAX_BODY_BYTES)
+
+
 _CHECKS: dict[type[Any], Callable[[Any], None]] = {
     pb.DisposeHookCommand: _dispose_hook,
     pb.ScheduleStepCommand: _schedule_step,
@@ -153,4 +158,5 @@ _CHECKS: dict[type[Any], Callable[[Any], None]] = {
     pb.WriteChunksCommand: _write_chunks,
     pb.CompleteRunCommand: _complete_run,
     pb.FailRunCommand: _fail_run,
+    pb.RespondWebhookCommand: _respond_webhook,
 }

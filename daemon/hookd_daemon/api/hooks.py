@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from hookd.v1 import hook_service_pb2 as pb
-from hookd.v1.common_pb2 import HOOK_STATUS_ACTIVE
+from hookd.v1.common_pb2 import HOOK_STATUS_ACTIVE, Hook
 from hookd.v1.events_pb2 import Event
 
-from hookd_daemon.api import messages, paging, validate
+from hookd_daemon.api import messages, paging, validate, webhooks
 from hookd_daemon.api.backend import Backend, Patience, random_text
 from hookd_daemon.api.context import CallContext
 from hookd_daemon.api.specs import hook_spec
@@ -22,6 +22,7 @@ from hookd_daemon.core.hooks import (
     create_hooks,
 )
 from hookd_daemon.core.lookup import HookView
+from hookd_daemon.core.webhooks import respond_webhook
 from hookd_daemon.errors import (
     HookConflictError,
     HookdError,
@@ -43,6 +44,12 @@ class HookService:
         self._backend = backend
         self._max_token_bytes = backend.settings.max_token_bytes
 
+    def _message(self, view: HookView) -> Hook:
+        return messages.hook_message(view, self._backend.webhook_base_url)
+
+    def _new(self, claimed: Claimed, spec: HookSpec) -> Hook:
+        return messages.new_hook_message(claimed, spec, self._backend.webhook_base_url)
+
     async def create_hook(
         self, request: pb.CreateHookRequest, call: CallContext
     ) -> pb.CreateHookResponse:
@@ -56,11 +63,11 @@ class HookService:
         (outcome,) = await self._backend.run(create_hooks, call.metadata, project, [(run_id, spec)])
         if isinstance(outcome, Claimed):
             if not outcome.existed:
-                return pb.CreateHookResponse(hook=messages.new_hook_message(outcome, spec))
+                return pb.CreateHookResponse(hook=self._new(outcome, spec))
             view = await self._backend.run(
                 lookup.load_hook, None, project, run_id, spec.hook_id, with_metadata=True
             )
-            return pb.CreateHookResponse(hook=messages.hook_message(view), already_exists=True)
+            return pb.CreateHookResponse(hook=self._message(view), already_exists=True)
         if isinstance(outcome, HookConflictError):
             self._backend.note_conflict(run_id, outcome.conflict)
         raise outcome
@@ -120,14 +127,14 @@ class HookService:
             view = await self._backend.run(
                 lookup.load_hook, None, project, run_id, hook_id, with_metadata=True
             )
-            return pb.GetHookResponse(hook=messages.hook_message(view))
+            return pb.GetHookResponse(hook=self._message(view))
         token = validate.token("token", request.token, self._max_token_bytes)
 
         async def find() -> HookView:
             return await self._backend.run(lookup.find_hook, None, project, token)
 
         view = await self._when_there(call, project, token, patience, find)
-        return pb.GetHookResponse(hook=messages.hook_message(view))
+        return pb.GetHookResponse(hook=self._message(view))
 
     async def _when_there(
         self,
@@ -180,7 +187,7 @@ class HookService:
         if len(views) == limit:
             end = views[-1].hook_id if request.run_id else views[-1].record.token
         return pb.ListHooksResponse(
-            hooks=[messages.hook_message(view) for view in views],
+            hooks=[self._message(view) for view in views],
             next_page_token=paging.page_token(filters, end.encode()),
         )
 
@@ -215,8 +222,19 @@ class HookService:
         self, request: pb.RespondWebhookRequest, call: CallContext
     ) -> pb.RespondWebhookResponse:
         """Says what the sender of a request to a webhook is answered."""
-        validate.project(request.project)
-        raise InvalidArgumentError("ref", "this hook is no webhook")
+        project = validate.project(request.project)
+        run_id, hook_id = _reference(request.ref)
+        response = webhooks.response("response", request.response, webhooks.MAX_BODY_BYTES)
+        already = await self._backend.run(
+            respond_webhook,
+            call.metadata,
+            project,
+            run_id,
+            hook_id,
+            request.payload_seq,
+            response,
+        )
+        return pb.RespondWebhookResponse(already_answered=already)
 
     async def dispose_hook(
         self, request: pb.DisposeHookRequest, call: CallContext
@@ -227,7 +245,7 @@ class HookService:
         view, already = await self._backend.run(
             lookup.dispose_hook, call.metadata, project, run_id, hook_id
         )
-        return pb.DisposeHookResponse(hook=messages.hook_message(view), already_disposed=already)
+        return pb.DisposeHookResponse(hook=self._message(view), already_disposed=already)
 
     async def receive_payloads(
         self, request: pb.ReceivePayloadsRequest, call: CallContext

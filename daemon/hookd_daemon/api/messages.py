@@ -5,6 +5,8 @@ from __future__ import annotations
 from google.protobuf.timestamp_pb2 import Timestamp
 from hookd.v1.common_pb2 import HOOK_STATUS_ACTIVE, Hook, Run
 from hookd.v1.stream_service_pb2 import Stream
+from hookd.v1.webhook_pb2 import Webhook
+from hookd.webhook_url import webhook_url
 
 from hookd_daemon.core.hooks import Claimed, HookSpec, duration
 from hookd_daemon.core.lookup import HookView
@@ -59,8 +61,13 @@ def _add_end(message: Run, view: RunView, brief: bool) -> None:
         message.cancel_reason = last.run_cancelled.reason
 
 
-def hook_message(view: HookView) -> Hook:
-    """A hook, with its metadata if it was read."""
+def hook_message(view: HookView, base_url: str) -> Hook:
+    """A hook, with its metadata if it was read.
+
+    Args:
+        view: the hook.
+        base_url: what the URLs of hooks begin with; empty when they have none.
+    """
     run, record = view.run, view.record
     message = Hook(
         project=run.project,
@@ -76,11 +83,13 @@ def hook_message(view: HookView) -> Hook:
     _set_times(message, record.created_ms, record.ttl_ms, record.hold_after_ms)
     if view.metadata is not None:
         message.metadata.CopyFrom(view.metadata)
+    if record.HasField("webhook"):
+        _set_webhook(message, record.webhook, base_url)
     return message
 
 
-def new_hook_message(claimed: Claimed, spec: HookSpec) -> Hook:
-    """A hook that was created by this very call."""
+def new_hook_message(claimed: Claimed, spec: HookSpec, base_url: str) -> Hook:
+    """A hook that was created by this very call; see ``hook_message``."""
     run = claimed.run
     message = Hook(
         project=run.project,
@@ -94,7 +103,15 @@ def new_hook_message(claimed: Claimed, spec: HookSpec) -> Hook:
         metadata=spec.metadata,
     )
     _set_times(message, claimed.created_ms, spec.ttl_ms, spec.hold_after_ms)
+    if spec.webhook is not None:
+        _set_webhook(message, spec.webhook, base_url)
     return message
+
+
+def _set_webhook(message: Hook, webhook: Webhook, base_url: str) -> None:
+    message.webhook.CopyFrom(webhook)
+    if base_url:
+        message.url = webhook_url(base_url, message.project, message.token)
 
 
 def _set_times(message: Hook, created_ms: int, ttl_ms: int, hold_after_ms: int) -> None:

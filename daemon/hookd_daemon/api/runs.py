@@ -60,7 +60,7 @@ class RunService:
         response = pb.StartRunResponse(
             outcome=started.outcome,
             run=messages.run_message(view),
-            hooks=[messages.hook_message(hook) for hook in started.hooks],
+            hooks=[messages.hook_message(hook, backend.webhook_base_url) for hook in started.hooks],
             superseded_run_ids=started.superseded,
         )
         if started.conflict is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hookd.v1.common_pb2 import HookSpec as HookSpecMessage
 
-from hookd_daemon.api import validate
+from hookd_daemon.api import validate, webhooks
 from hookd_daemon.api.backend import random_text
 from hookd_daemon.core.hooks import HookSpec
 
@@ -37,4 +37,7 @@ def hook_spec(message: HookSpecMessage, max_token_bytes: int, *, hook_id: str = 
         spec.hold_after_ms = validate.duration_ms(
             "hold_after", message.hold_after, 0, validate.MAX_DURATION_MS
         )
+    if message.HasField("webhook"):
+        token = spec.generated if spec.token is None else spec.token
+        spec.webhook = webhooks.webhook(message.webhook, token)
     return spec

@@ -21,6 +21,7 @@ from hookd.v1.worker_service_pb2 import (
     CompleteRunCommand,
     DisposeHookCommand,
     FailRunCommand,
+    RespondWebhookCommand,
     ScheduleStepCommand,
     SetAttributesCommand,
     StartChildCommand,
@@ -38,6 +39,7 @@ from hookd_daemon.core.runs import RunState
 from hookd_daemon.core.steps import cancel_step, schedule_step
 from hookd_daemon.core.streams import append_chunks
 from hookd_daemon.core.tokens import ttl_timer
+from hookd_daemon.core.webhooks import apply_response
 from hookd_daemon.errors import (
     Conflict,
     HookConflictError,
@@ -61,6 +63,7 @@ Command = (
     | WriteChunksCommand
     | CompleteRunCommand
     | FailRunCommand
+    | RespondWebhookCommand
 )
 
 
@@ -213,6 +216,15 @@ async def _fail_run(
     await end_run(run, moment, FAILED, Event(run_failed=RunFailed(failure=command.failure)))
 
 
+async def _respond_webhook(
+    run: RunState, moment: Moment, command: RespondWebhookCommand, applied: Applied
+) -> None:
+    try:
+        await apply_response(run, moment, command)
+    except InvalidArgumentError as error:
+        raise error.within("respond_webhook") from None
+
+
 _APPLY: dict[type[Any], Callable[[RunState, Moment, Any, Applied], Awaitable[None]]] = {
     HookSpec: _create_hook,
     DisposeHookCommand: _dispose_hook,
@@ -225,4 +237,5 @@ _APPLY: dict[type[Any], Callable[[RunState, Moment, Any, Applied], Awaitable[Non
     WriteChunksCommand: _write_chunks,
     CompleteRunCommand: _complete_run,
     FailRunCommand: _fail_run,
+    RespondWebhookCommand: _respond_webhook,
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 from hookd.v1.common_pb2 import Payload
 from hookd.v1.events_pb2 import Event, HookConflicted
+from hookd.v1.webhook_pb2 import Webhook
 
 from hookd_daemon._native import encode_plain_claim
 from hookd_daemon.core import limits, topics
@@ -47,6 +48,7 @@ class HookSpec:
         metadata: what is attached for whoever looks it up; None for nothing.
         ttl_ms: the hook disposes itself after this time; 0 for never.
         hold_after_ms: the token stays taken so long after the run's end.
+        webhook: what makes it reachable by a URL; None when it is not.
     """
 
     hook_id: str
@@ -55,6 +57,13 @@ class HookSpec:
     metadata: Payload | None = None
     ttl_ms: int = 0
     hold_after_ms: int = 0
+    webhook: Webhook | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept for whoever looks the hook up, or sends it requests."""
+        size = 0 if self.metadata is None else len(self.metadata.data)
+        return size if self.webhook is None else size + len(self.webhook.response.body)
 
 
 @dataclass(slots=True)
@@ -141,7 +150,7 @@ async def create_hook(
     if not run.active:
         return RunNotActiveError(run.run_id, run.record.status)
     token = spec.generated if spec.token is None else spec.token
-    size = 0 if spec.metadata is None else len(spec.metadata.data)
+    size = spec.size
     refusal = await limits.refused_claim(tx, moment.limits, project, token, size)
     if refusal is not None:
         return refusal
@@ -184,7 +193,7 @@ def _records(
         run.uid, run.run_id, spec.hook_id, token, generated, revision, seq, now
     )
     special = spec.ttl_ms or spec.hold_after_ms or moment.traceparent or run.turn
-    if not special and spec.metadata is None:
+    if not special and spec.metadata is None and spec.webhook is None:
         return plain
     event, hook, claim = (
         Event.FromString(plain[0]),
@@ -203,6 +212,9 @@ def _records(
     if spec.hold_after_ms:
         event.hook_created.hold_after.CopyFrom(duration(spec.hold_after_ms))
         hook.hold_after_ms = claim.hold_after_ms = spec.hold_after_ms
+    if spec.webhook is not None:
+        event.hook_created.webhook.CopyFrom(spec.webhook)
+        hook.webhook.CopyFrom(spec.webhook)
     return event.SerializeToString(), hook.SerializeToString(), claim.SerializeToString()
 
 
@@ -214,10 +226,11 @@ async def _retried(run: RunState, spec: HookSpec, hook: HookRecord) -> Outcome:
         or spec.ttl_ms != hook.ttl_ms
         or spec.hold_after_ms != hook.hold_after_ms
         or digest(spec.metadata) != hook.metadata_digest
+        or spec.webhook != (hook.webhook if hook.HasField("webhook") else None)
     ):
         return IdReusedError(
             f"run {run.run_id} has used the hook id {spec.hook_id} before, with another "
-            "token, ttl, hold_after or metadata",
+            "token, ttl, hold_after, metadata or webhook",
             run_id=run.run_id,
             hook_id=spec.hook_id,
         )

@@ -20,6 +20,8 @@ class Moment:
             for ever.
         traceparent: the W3C trace context of the call; empty when it has none.
         limits: how much the project may have.
+        webhook_base_url: what the URLs of hooks begin with; empty when nobody
+            can reach a hook by one.
     """
 
     now_ms: int
@@ -27,3 +29,4 @@ class Moment:
     retention_ms: int | None = None
     traceparent: str = ""
     limits: Limits = NO_LIMITS
+    webhook_base_url: str = ""

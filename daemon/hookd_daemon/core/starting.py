@@ -187,6 +187,8 @@ def create_run(
     if parent is not None:
         record.parent_run_id = created.parent_run_id = parent.run_id
         record.parent_uid = parent.uid
+    if not spec.external:
+        created.webhook_base_url = moment.webhook_base_url
     run.append(Event(run_created=created), moment)
     if spec.external:
         run.begin(moment)

@@ -22,6 +22,11 @@ def hook(uid: int, hook_id: str) -> Topic:
     return ("hook", uid, hook_id)
 
 
+def answer(uid: int, hook_id: str, payload_seq: int) -> Topic:
+    """The run has said what the sender of a payload is answered."""
+    return ("answer", uid, hook_id, payload_seq)
+
+
 def token(project: str, token: str) -> Topic:
     """A token was claimed."""
     return ("token", project, token)

@@ -36,6 +36,8 @@ def payload_bytes(event: Event) -> int:
             return len(event.step_completed.output.data)
         case "run_completed":
             return len(event.run_completed.output.data)
+        case "webhook_responded":
+            return len(event.webhook_responded.response.body)
         case "child_ended":
             return len(event.child_ended.output.data)
     return 0
