@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from hookd_daemon import config
 from hookd_daemon.auth.commands import app as keys_app
 from hookd_daemon.config import ConfigError, Settings, StartupError
+from hookd_daemon.secrets.commands import app as secrets_app
 
 
 def _version() -> str:
@@ -31,6 +32,7 @@ app = App(
     help_flags=["--help", "-h"],
 )
 app.command(keys_app)
+app.command(secrets_app)
 
 
 def _option(field: str, group: str, *, boolean: bool = False) -> Parameter:

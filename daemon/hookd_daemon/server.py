@@ -47,6 +47,9 @@ from hookd_daemon.errors import status_name
 from hookd_daemon.http.app import build_app
 from hookd_daemon.http.health import health_routes
 from hookd_daemon.http.server import HttpServer
+from hookd_daemon.http.webhooks.ingress import Ingress
+from hookd_daemon.http.webhooks.routes import webhook_routes
+from hookd_daemon.secrets.files import SecretFiles
 from hookd_daemon.store.rocks import RocksStore
 from hookd_daemon.store.rocks.directory import DataDirectoryError
 from hookd_daemon.sweeper import Sweeper
@@ -246,7 +249,8 @@ class Daemon:
         http_address = None
         if settings.http_address is not None:
             app = build_app(
-                health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics)
+                health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics),
+                webhook_routes(Ingress(backend, gate, SecretFiles(settings.secrets_dir))),
             )
             tls = certificates.http_context() if certificates else None
             http_server = HttpServer(settings.http_address, app, tls=tls)

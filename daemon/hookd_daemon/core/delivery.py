@@ -103,8 +103,18 @@ async def accept(
     claim: ClaimRecord,
     payload_id: str,
     payload: Payload,
+    told_by: bytes | None = None,
 ) -> Delivery:
     """Adds a payload to an active hook; the run's record is to be saved by the caller.
+
+    Args:
+        run: the hook's run.
+        moment: when.
+        token: the hook's token.
+        claim: the claim by which the hook holds it.
+        payload_id: what a retry is known by.
+        payload: the payload.
+        told_by: what tells it from others with its id; its digest if None.
 
     Raises:
         LimitExceededError: the project keeps as many bytes as it may keep.
@@ -134,7 +144,7 @@ async def accept(
         run_id=run.run_id,
         hook_id=hook_id,
         payload_seq=seq,
-        payload_digest=digest(payload),
+        payload_digest=digest(payload) if told_by is None else told_by,
     )
     tx.put(keys.receipt(run.project, token, payload_id), receipt.SerializeToString())
     tx.notify(topics.hook(run.uid, hook_id))

@@ -110,8 +110,8 @@ class Tracing:
         task drives it to its end).
 
         Args:
-            method: The RPC's full name, ``/package.Service/Method``, from the
-                daemon's own table.
+            method: The RPC's full name, ``/package.Service/Method``, or the
+                path of a route of HTTP; from the daemon's own table.
             metadata: The call's metadata; its ``traceparent`` and
                 ``tracestate`` name the parent.
         """
@@ -122,6 +122,8 @@ class Tracing:
             name = method.removeprefix("/")
             service, _, call = name.rpartition("/")
             attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": call}
+            if not service:
+                attributes = {"http.route": method}
             known = self._methods[method] = (name, attributes)
         # From an empty context: what is current here is not this call's parent.
         parent = self._propagator.extract(metadata, Context())

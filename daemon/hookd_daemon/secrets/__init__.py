@@ -1,0 +1,1 @@
+"""Secrets that senders of requests share with the daemon, by project and name."""
