@@ -15,10 +15,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from hookd_daemon.config import StartupError
+from hookd_daemon.http.limits import LimitedProtocol
 from hookd_daemon.values import Address
 
 _BACKLOG = 64
-_MAX_CONNECTIONS = 256
 _GRACE_SECONDS = 1
 
 
@@ -49,7 +49,7 @@ class HttpServer:
         self._address = address
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=LimitedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -57,7 +57,6 @@ class HttpServer:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=_MAX_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         # Otherwise it would make one of its own, which cannot change.
