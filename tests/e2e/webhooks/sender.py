@@ -12,6 +12,7 @@ from google.protobuf.json_format import Parse
 from hookd.v1.common_pb2 import Hook
 from hookd.v1.hook_service_pb2 import HookRef, ReceivePayloadsRequest
 from hookd.v1.webhook_pb2 import Webhook, WebhookRequest
+from hookd_daemon.secrets.files import SecretFiles
 
 from tests.support.api import Api, unique
 from tests.support.daemon import PATIENCE, Daemon
@@ -105,6 +106,12 @@ def payload_ids(api: Api, hook: Hook, expected: int) -> list[str]:
             break
     stream.cancel()
     return found
+
+
+def with_secrets(daemon: Daemon, project: str, name: str, *secrets: str) -> None:
+    """Sets secrets, as ``hookd secrets set`` does."""
+    files = SecretFiles(daemon.data_dir / "secrets")
+    files.write(project, name, "\n".join(secrets).encode())
 
 
 def as_json(data: object) -> bytes:
