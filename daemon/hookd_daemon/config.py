@@ -19,12 +19,11 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from hookd_daemon import checks
 from hookd_daemon.auth.keyfile import FILE_NAME as KEY_FILE
 from hookd_daemon.values import (
     Address,
     parse_address,
-    parse_base_url,
-    parse_duration_ms,
     parse_networks,
     shorten,
 )
@@ -36,8 +35,6 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["json", "console"]
 #: The settings that say how much a project may have.
 Quota = Literal["max_active_hooks", "max_active_runs", "max_payload_bytes", "max_calls_per_second"]
-
-_HUNDRED_YEARS_MS = 36_500 * 86_400_000
 
 
 class StartupError(Exception):
@@ -56,114 +53,6 @@ class ConfigError(StartupError):
     exit_status = 2
 
 
-def _whole(low: int, high: int) -> BeforeValidator:
-    """Builds a validator of whole numbers that says its range when it refuses one."""
-
-    def check(value: object) -> int:
-        try:
-            # TOML's `true` is an int to Python, but not to whoever wrote it.
-            number = -1 if isinstance(value, bool | float) else int(str(value).strip())
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return number
-
-    return BeforeValidator(check)
-
-
-def _choice(*choices: str) -> BeforeValidator:
-    def check(value: object) -> str:
-        text = str(value).strip().lower()
-        if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text
-
-    return BeforeValidator(check)
-
-
-def _flag(value: object) -> bool:
-    words = {"true": True, "1": True, "yes": True, "on": True}
-    words |= {"false": False, "0": False, "no": False, "off": False}
-    text = str(value).strip().lower()
-    if text not in words:
-        raise ValueError("must be true or false")
-    return words[text]
-
-
-def _path(value: object) -> Path:
-    text = str(value)
-    if not isinstance(value, str | Path) or not text or "\0" in text:
-        raise ValueError("must be a path")
-    return Path(text)
-
-
-def _retention(value: object) -> str:
-    text = str(value).strip().lower()
-    _retention_ms(text)
-    return text
-
-
-def _retention_ms(value: str) -> int | None:
-    if value == "keep":
-        return None
-    if value == "drop":
-        return 0
-    try:
-        milliseconds = parse_duration_ms(value)
-    except ValueError as error:
-        raise ValueError(f'{error}, or "keep", or "drop"') from None
-    if milliseconds > _HUNDRED_YEARS_MS:
-        raise ValueError('must be at most 36500d, or "keep"')
-    return milliseconds
-
-
-def _seconds(low: float, high: float) -> BeforeValidator:
-    def check(value: object) -> float:
-        seconds = parse_duration_ms(value) / 1000
-        if not low <= seconds <= high:
-            raise ValueError(f"must be from {low:g} to {high:g} seconds")
-        return seconds
-
-    return BeforeValidator(check)
-
-
-def _never_or_seconds(low: float, high: float) -> BeforeValidator:
-    def check(value: object) -> float | None:
-        if value is None or str(value).strip().lower() == "never":
-            return None
-        try:
-            seconds = parse_duration_ms(value) / 1000
-        except ValueError as error:
-            raise ValueError(f'{error}, or "never"') from None
-        if not low <= seconds <= high:
-            raise ValueError(f'must be from {low:g} to {high:g} seconds, or "never"')
-        return seconds
-
-    return BeforeValidator(check)
-
-
-def _listen(value: object) -> str:
-    return str(parse_address(value))
-
-
-def _http(value: object) -> str | None:
-    return None if value is None or value == "" else _listen(value)
-
-
-def _public_url(value: object) -> str | None:
-    return None if value is None or value == "" else parse_base_url(value)
-
-
-def _open_descriptor(value: object) -> int:
-    descriptor = int(str(value)) if str(value).strip().isdecimal() else -1
-    try:
-        os.fstat(descriptor)
-    except (OSError, OverflowError):
-        raise ValueError("must be the number of an open file descriptor") from None
-    return descriptor
-
-
 def _default_backup_dir(validated: dict[str, Any]) -> Path:
     # Beside the data, not inside: hard links need the same file system, and
     # nothing but the store has business inside its directory.
@@ -178,10 +67,11 @@ def _default_log_format() -> LogFormat:
     return "console" if sys.stderr.isatty() else "json"
 
 
-_Flag = Annotated[bool, BeforeValidator(_flag)]
-_Path = Annotated[Path, BeforeValidator(_path)]
-_Retention = Annotated[str, BeforeValidator(_retention)]
-_Quota = Annotated[int, _whole(0, 2**53)]
+_Flag = Annotated[bool, BeforeValidator(checks.flag)]
+_Path = Annotated[Path, BeforeValidator(checks.path)]
+_Retention = Annotated[str, BeforeValidator(checks.retention)]
+_NeverOrLong = Annotated[float | None, checks.never_or_seconds(0.1, 36_500 * 86_400)]
+_Quota = Annotated[int, checks.whole(0, 2**53)]
 
 
 class _Source(NamedTuple):
@@ -223,16 +113,16 @@ class Settings(BaseModel):
         default=Path("hookd-data"),
         description="Directory of the data; made if it is not there.",
     )
-    listen: Annotated[str, BeforeValidator(_listen)] = Field(
+    listen: Annotated[str, BeforeValidator(checks.listen)] = Field(
         default="127.0.0.1:4665",
         description="Address of the gRPC API, HOST:PORT; port 0 picks a free one.",
     )
-    http: Annotated[str | None, BeforeValidator(_http)] = Field(
+    http: Annotated[str | None, BeforeValidator(checks.http)] = Field(
         default="127.0.0.1:4666",
         description="Address of /metrics, /healthz and /readyz, HOST:PORT; port 0 picks a free "
         'one, "" turns them off.',
     )
-    public_url: Annotated[str | None, BeforeValidator(_public_url)] = Field(
+    public_url: Annotated[str | None, BeforeValidator(checks.public_url)] = Field(
         default=None,
         description="What the URLs of webhooks begin with, as others reach --http: "
         "https://hooks.example.com, also with a path. Default: the address of --http itself.",
@@ -257,16 +147,16 @@ class Settings(BaseModel):
         'or "drop" (removed at once).',
     )
     projects: dict[str, ProjectSettings] = Field(default_factory=dict)
-    max_calls_in_flight: Annotated[int, _whole(1, 1_000_000)] = Field(
+    max_calls_in_flight: Annotated[int, checks.whole(1, 1_000_000)] = Field(
         default=1024,
         description="Calls being answered at one time; more are refused at once with "
         "RESOURCE_EXHAUSTED (1 to 1000000).",
     )
-    max_streams: Annotated[int, _whole(1, 1_000_000)] = Field(
+    max_streams: Annotated[int, checks.whole(1, 1_000_000)] = Field(
         default=20_000,
         description="Streams and long waits open at one time (1 to 1000000).",
     )
-    max_token_bytes: Annotated[int, _whole(1, 4096)] = Field(
+    max_token_bytes: Annotated[int, checks.whole(1, 4096)] = Field(
         default=512, description="Longest token accepted, in bytes of UTF-8 (1 to 4096)."
     )
     max_active_hooks: _Quota = Field(
@@ -285,25 +175,25 @@ class Settings(BaseModel):
         default=0,
         description="Calls that a project may make per second, and at once; 0 for any number.",
     )
-    drain_timeout: Annotated[float, _seconds(0, 3600)] = Field(
+    drain_timeout: Annotated[float, checks.seconds(0, 3600)] = Field(
         default=10.0,
         description="How long a stopping daemon waits for calls in flight: seconds, or a "
         "duration (0 to 1h).",
     )
-    worker_lease: Annotated[float, _seconds(0.1, 3600)] = Field(
+    worker_lease: Annotated[float, checks.seconds(0.1, 3600)] = Field(
         default=15.0,
         description="How long a worker may be silent before its work is offered to others: "
         "seconds, or a duration (100ms to 1h).",
     )
-    fail_unserved_after: Annotated[float | None, _never_or_seconds(0.1, 36_500 * 86_400)] = Field(
+    fail_unserved_after: _NeverOrLong = Field(
         default=None,
         description="Fail a run when no worker has served its workflow, or a step that it waits "
         'for, for so long: seconds, a duration, or "never". Default: never.',
     )
-    log_level: Annotated[LogLevel, _choice(*get_args(LogLevel))] = Field(
+    log_level: Annotated[LogLevel, checks.choice(*get_args(LogLevel))] = Field(
         default="info", description="Least severe log level written: debug, info, warning, error."
     )
-    log_format: Annotated[LogFormat, _choice(*get_args(LogFormat))] = Field(
+    log_format: Annotated[LogFormat, checks.choice(*get_args(LogFormat))] = Field(
         default_factory=_default_log_format,
         description="json (one object a line) or console. Default: console on a terminal.",
     )
@@ -332,7 +222,7 @@ class Settings(BaseModel):
         default=False,
         description="Allow addresses other machines can reach, without TLS or keys.",
     )
-    ready_fd: Annotated[int | None, BeforeValidator(_open_descriptor)] = Field(
+    ready_fd: Annotated[int | None, BeforeValidator(checks.open_descriptor)] = Field(
         default=None,
         description="File descriptor that gets one line of JSON with the addresses in use once "
         "the daemon serves; closed after.",
@@ -373,7 +263,7 @@ class Settings(BaseModel):
             Milliseconds; 0 to remove it at once, None to keep it for good.
         """
         own = self.projects.get(project)
-        return _retention_ms(
+        return checks.retention_ms(
             self.retention if own is None or own.retention is None else own.retention
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.request
+
 from hookd.v1.common_pb2 import HookSpec
 from hookd.v1.hook_service_pb2 import HookRef, ReceivePayloadsRequest, ResumeHookRequest
 from hookd.v1.run_service_pb2 import (
@@ -9,6 +11,7 @@ from hookd.v1.run_service_pb2 import (
     ListEventsRequest,
     StartRunRequest,
 )
+from hookd.v1.webhook_pb2 import Webhook
 
 from tests.e2e.telemetry.caller import Caller
 from tests.support.api import Api, json_payload
@@ -114,3 +117,19 @@ def test_an_unsampled_trace_stays_unsampled(own: Api, receiver: OtlpReceiver) ->
     assert first.endswith("-00")
     seen.server_span(receiver, RESUME)
     assert quiet.trace_id not in {span.trace_id for span in receiver.spans()}
+
+
+def test_a_request_to_a_webhook_carries_the_span_that_took_it(
+    own: Api, receiver: OtlpReceiver, caller: Caller
+) -> None:
+    """It is in the sender's trace, by the header that HTTP has for it; no span has the token."""
+    own.start("run")
+    url = own.claim("run", "secret-token", "hook", webhook=Webhook()).hook.url
+    headers = {"traceparent": f"00-{caller.trace_id}-{caller.span_id}-01"}
+    with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers)) as reply:
+        assert reply.status == 202
+    (context,) = handed_on(own, "run", "hook")
+    span = caller.server_span(receiver, "webhooks")
+    assert span.parent_id == caller.span_id
+    assert context == f"00-{span.trace_id}-{span.span_id}-01"
+    assert "secret-token" not in repr(span)

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from hookd_daemon.values import Address, parse_address, parse_duration_ms, shorten
+from hookd_daemon.values import (
+    Address,
+    parse_address,
+    parse_base_url,
+    parse_duration_ms,
+    parse_networks,
+    shorten,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,40 @@ def test_addresses(text: str, host: str, port: int) -> None:
 def test_what_is_not_an_address(text: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://hooks.example.com", "https://hooks.example.com"),
+        (" http://h:8080/ ", "http://h:8080"),
+        ("https://[::1]:4666/a/b%20c/", "https://[::1]:4666/a/b%20c"),
+    ],
+)
+def test_base_urls(text: str, url: str) -> None:
+    assert parse_base_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "example.com", "ftp://x", "https://", "https:///x", "https://x?y", "https://x#y"),
+        *("https://x/?y", "https://u:p@x", "https://x:99999", "https://x:y", "https://[x]/"),
+        *("https://a b", "https://x/a b", "https://x/\ny", "HTTPS//x"),
+    ],
+)
+def test_what_is_not_a_base_url(text: str) -> None:
+    with pytest.raises(ValueError, match="must "):
+        parse_base_url(text)
+
+
+def test_networks() -> None:
+    assert parse_networks("10.0.0.0/8, ::1,,10.0.0.0/8") == ("10.0.0.0/8", "::1/128")
+    assert parse_networks(["127.0.0.1"]) == ("127.0.0.1/32",)
+    assert parse_networks("") == ()
+    for bad in ("proxy", "10.0.0.1/8", "10.0.0.0/33", "*"):
+        with pytest.raises(ValueError, match="must be IP addresses"):
+            parse_networks(bad)
 
 
 def test_shorten_keeps_messages_short_and_on_one_line() -> None:

@@ -20,6 +20,9 @@ _GUARD = (
 )
 _WITHOUT_LENGTH = frozenset({204, 304})
 
+#: A full quota is not empty again so soon, in seconds.
+FULL_S = 60
+
 #: How answers are counted, and called in spans.
 _CODES = {
     400: "INVALID_ARGUMENT",
@@ -100,7 +103,7 @@ def refusal(error: HookdError) -> RefusedError:
     """What a sender is told when a limit is reached, or the daemon goes down."""
     if isinstance(error, LimitExceededError):
         # Not 507, with a full quota: senders try again later after a 429 only.
-        wait = max(ceil(error.retry_ms / 1000), 1)
+        wait = FULL_S if error.limit == "payload_bytes" else max(ceil(error.retry_ms / 1000), 1)
         return RefusedError(HTTPStatus.TOO_MANY_REQUESTS, retry_s=wait)
     if isinstance(error, StoreUnavailableError):
         return RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, retry_s=1)

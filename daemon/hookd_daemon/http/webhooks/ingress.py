@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -179,7 +179,7 @@ class Ingress:
         If its id stands in its body, that is read whatever the token is: else
         one could see whether the token ever was a webhook's.
         """
-        if any(name in SIGNATURES_WITH_ID_IN_BODY for name, _ in request.headers):
+        if any(name in SIGNATURES_WITH_ID_IN_BODY.values() for name, _ in request.headers):
             return True
         for payload_id in possible_ids(request):
             if await self._find_delivered(address, payload_id) is not None:
@@ -217,11 +217,9 @@ class Ingress:
         call: CallContext,
     ) -> Answer | None:
         """Delivers a request that is verified; None when the token has changed hands since."""
-        with ExitStack() as waits:
-            if target.webhook.HasField("manual"):
-                # Before anything is written: a sender who cannot wait is told
-                # to come again, and then nothing of his may be delivered.
-                waits.enter_context(call.long_wait())
+        # Before anything is written: a sender who cannot wait is told to come
+        # again, and then nothing of his may be delivered.
+        with _waiting(call, target.webhook):
             done = await self._backend.run(
                 deliver_request,
                 call.metadata,
@@ -237,13 +235,9 @@ class Ingress:
             if done.duplicate:
                 self._backend.metrics.resume_duplicates += 1
                 _check_same(done, identity)
-                if done.target.run_uid != target.run_uid or done.target.hook_id != target.hook_id:
+                if (done.target.run_uid, done.target.hook_id) != (target.run_uid, target.hook_id):
                     # What another hook's sender was told is for him alone.
                     self._verify(address, done.target.webhook, request)
-                    if done.target.webhook.HasField("manual") and not target.webhook.HasField(
-                        "manual"
-                    ):
-                        waits.enter_context(call.long_wait())
             return await self._answer(address.project, done)
 
     async def _answer_retry(
@@ -268,7 +262,7 @@ class Ingress:
             if identity.payload_id == payload_id:
                 self._backend.metrics.resume_duplicates += 1
                 _check_same(done, identity)
-                with call.long_wait():
+                with _waiting(call, done.target.webhook):
                     return await self._answer(address.project, done)
         return NOT_FOUND
 
@@ -322,6 +316,11 @@ class Ingress:
                     return given(response)
                 if not more or not await news.wait(patience.left()):
                     raise RefusedError(HTTPStatus.GATEWAY_TIMEOUT)
+
+
+def _waiting(call: CallContext, webhook: Webhook) -> AbstractContextManager[None]:
+    """Counts a call as a wait if its answer is the run's to give."""
+    return call.long_wait() if webhook.HasField("manual") else nullcontext()
 
 
 def _check_same(done: Delivered, identity: Identity) -> None:

@@ -25,7 +25,7 @@ from hookd_daemon.http.webhooks.request import (
     AmbiguousHeaderError,
     IncomingRequest,
 )
-from hookd_daemon.http.webhooks.schemes import delivery_id
+from hookd_daemon.http.webhooks.schemes import SIGNATURES_WITH_ID_IN_BODY, delivery_id
 
 MEDIA_TYPE = "application/vnd.hookd.webhook-request+json"
 KEY_HEADER = "idempotency-key"
@@ -67,7 +67,11 @@ def identify(webhook: Webhook, request: IncomingRequest) -> Identity:
 
 def possible_ids(request: IncomingRequest) -> Iterator[str]:
     """What a retry of a request may be known by, whatever webhook it is for."""
+    names = {name for name, _ in request.headers}
     for scheme in WebhookScheme.values():
+        signature = SIGNATURES_WITH_ID_IN_BODY.get(scheme)
+        if signature is not None and signature not in names:
+            continue  # nobody may have bodies parsed for nothing
         try:
             known = delivery_id(scheme, request)
         except AmbiguousHeaderError:

@@ -36,8 +36,11 @@ USUAL_HEADER = "X-Signature"
 
 #: Where the body has what a delivery is called.
 ID_IN_BODY = {WEBHOOK_SCHEME_STRIPE: "id", WEBHOOK_SCHEME_SLACK: "event_id"}
-#: Who signs so has it in the body.
-SIGNATURES_WITH_ID_IN_BODY = frozenset({"stripe-signature", "x-slack-signature"})
+#: By which header one sees that the body has it.
+SIGNATURES_WITH_ID_IN_BODY = {
+    WEBHOOK_SCHEME_STRIPE: "stripe-signature",
+    WEBHOOK_SCHEME_SLACK: "x-slack-signature",
+}
 
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _SECONDS = re.compile(r"[0-9]{1,12}")

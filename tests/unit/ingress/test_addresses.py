@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlsplit
+
 import pytest
+from hookd.webhook_url import has_url, webhook_url
 from hookd_daemon.http.webhooks.address import Proxies, read_address
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,16 @@ def test_the_nearest_that_is_no_proxy(peer: str, forwarded: list[str], sender: s
 
 def test_nobody_is_believed_by_default() -> None:
     assert Proxies([]).sender("127.0.0.1", ["1.2.3.4"]) == "127.0.0.1"
+
+
+@given(st.text(min_size=1, max_size=40), st.sampled_from(["p", "a.b-c_d"]))
+def test_what_a_url_says_is_read_back(token: str, project: str) -> None:
+    assume(has_url(token) and not re.search("[\ud800-\udfff]", token))
+    path = urlsplit(webhook_url("http://h:1", project, token)).path
+    for rest in ("", "/", "/more%2Fof"):
+        found = read_address((path + rest).encode(), 512)
+        assert found is not None
+        assert (found.project, found.token, found.rest) == (project, token, rest)
 
 
 @pytest.mark.parametrize(
