@@ -16,6 +16,8 @@ import grpc
 import pytest
 from hookd.v1.common_pb2 import HookSpec
 from hookd.v1.hook_service_pb2 import CreateHookRequest
+from hookd.v1.webhook_pb2 import WEBHOOK_SCHEME_STRIPE, Webhook, WebhookVerification
+from hookd_daemon.secrets.files import SecretFiles
 
 from tests.fuzz import frames
 from tests.support.api import Api, refusal
@@ -248,6 +250,16 @@ LINES = (
     b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
     b"GET /healthz HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
     b"GET /healthz HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99\r\n\r\n",
+    *(
+        b"POST /webhooks/default/" + path + b" HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n" + body
+        for path in (b"reached", b"signed/%2F?x", b"%ff", b"..%2f..", b"unknown")
+        for head, body in (
+            (b"Content-Length: 2", b"{}"),
+            (b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n"),
+            (b"Idempotency-Key: k\r\nContent-Length: 9", b"half"),
+            (b"Stripe-Signature: t=1,v1=00\r\nContent-Length: 12", b'{"id": "evt"}'),
+        )
+    ),
     frames.PREFACE,
 )
 
@@ -270,6 +282,12 @@ def test_garbage_on_the_http_socket(daemon: Daemon) -> None:
 
         throw(daemon.http, pieces(), dice)
 
+    api = Api(daemon.channel())
+    api.start("reached")
+    api.claim("reached", "reached", webhook=Webhook())
+    signed = WebhookVerification(scheme=WEBHOOK_SCHEME_STRIPE, secret="s")
+    api.claim("reached", "signed", webhook=Webhook(verification=signed))
+    SecretFiles(daemon.data_dir / "secrets").write("default", "s", b"secret")
     # The HTTP server notes each request that it refuses, in a line.
     check_unharmed(daemon, fuzz, log=('"logger": "uvicorn.error"',))
     host, _, port = daemon.http.rpartition(":")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+
 import pytest
 from hookd.v1.common_pb2 import HookSpec
 from hookd.v1.webhook_pb2 import HttpResponse, Webhook
 
 from tests.e2e.webhooks.sender import count, payload_ids, send, webhook
 from tests.support.api import Api, refusal
+from tests.support.concurrency import eventually
 from tests.support.daemon import Daemon, running
 
 KEY = {"Idempotency-Key": "key-1"}
@@ -107,6 +111,36 @@ def test_a_retry_after_the_daemon_was_killed(daemon: Daemon) -> None:
     daemon.restart()
     url = f"http://{daemon.http}/webhooks/default/t"
     assert send(url, headers=KEY).body == b"first"
+
+
+def test_each_delivery_is_one_payload_however_often_the_daemon_is_killed(daemon: Daemon) -> None:
+    """Senders try again until they are answered, as services do."""
+    total, kills = 60, 3
+    api = Api(daemon.channel())
+    hook = webhook(api, "t")
+    answered: list[str] = []
+
+    def deliver(key: str) -> None:
+        while True:
+            url = f"http://{daemon.http}/webhooks/default/t"
+            try:
+                status = send(url, key.encode(), headers={"Idempotency-Key": key}).status
+            except (OSError, HTTPException):
+                continue
+            if status == 202:
+                answered.append(key)
+                return
+            assert status == 503
+
+    with ThreadPoolExecutor(4) as pool:
+        sending = [pool.submit(deliver, str(number)) for number in range(total)]
+        for kill in range(1, kills + 1):
+            eventually(lambda at=kill * total // (kills + 1): len(answered) >= at)
+            daemon.restart()
+        for each in sending:
+            each.result()
+    assert count(api, hook) == total
+    assert sorted(payload_ids(api, hook, total)) == sorted(map(str, range(total)))
 
 
 def test_a_retry_after_the_run_was_removed(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -182,7 +182,8 @@ class Ingress:
         if any(name in SIGNATURES_WITH_ID_IN_BODY.values() for name, _ in request.headers):
             return True
         for payload_id in possible_ids(request):
-            if await self._find_delivered(address, payload_id) is not None:
+            done = await self._find_delivered(address, payload_id)
+            if done is not None and done.reached:
                 return True
         return False
 
@@ -191,7 +192,6 @@ class Ingress:
     ) -> Answer:
         """Answers a request whose body was read."""
         asked = _Asked(address.project)
-
         while True:
             target = await self._find(address)
             if target is None:
