@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 from hookd.v1.admin_service_pb2 import GetStatsRequest
+from hookd.v1.webhook_pb2 import Webhook
 from hookd_daemon.auth.certificates import CertificateError, Certificates
 from hookd_daemon.auth.roles import Role
 
@@ -116,6 +117,15 @@ def mutual(tmp_path: Path, authority: Authority) -> Iterator[Secure]:
     with mutual.daemon:
         yield mutual
         assert "Traceback" not in mutual.daemon.log
+
+
+def test_the_urls_of_webhooks_are_https(secure: Secure) -> None:
+    api = Api(secure.channel())
+    api.start("run")
+    url = api.claim("run", "t", webhook=Webhook()).hook.url
+    base = f"https://{secure.daemon.http}"
+    assert url.startswith(f"{base}/webhooks/")
+    assert secure.https(url.removeprefix(base)) == 202
 
 
 def test_both_doors_speak_tls_and_nothing_else(secure: Secure, other: Authority) -> None:

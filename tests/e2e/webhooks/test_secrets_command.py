@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
+from hookd_daemon import cli
 
 from tests.support.daemon import HOOKD
 
@@ -56,11 +58,19 @@ def test_a_secret_is_set_listed_and_removed(tmp_path: Path) -> None:
         (["s"], "x" * 65_537, "at most 65536 bytes"),
     ],
 )
-def test_what_is_no_secret(tmp_path: Path, words: list[str], given: str, message: str) -> None:
-    done = hookd("set", *words, f"--secrets-dir={tmp_path / 's'}", given=given)
-    assert done.returncode == 1
-    assert done.stderr.startswith("hookd: error: ")
-    assert message in done.stderr
+def test_what_is_no_secret(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    given: str,
+    message: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    assert cli.main(["secrets", "set", *words, f"--secrets-dir={tmp_path / 's'}"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("hookd: error: ")
+    assert message in said
     assert not (tmp_path / "s").exists()
 
 
