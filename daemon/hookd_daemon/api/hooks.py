@@ -33,6 +33,8 @@ from hookd_daemon.errors import (
 
 T = TypeVar("T")
 
+#: A page of hooks is cut after so many bytes, but has one at least.
+LIST_BYTES = 2 * 1024 * 1024
 #: How many payloads a stream reads at a time.
 PAYLOADS_AT_ONCE = 64
 
@@ -183,8 +185,10 @@ class HookService:
             views = await self._backend.run(
                 lookup.list_hooks_by_token, None, project, prefix, after or None, limit
             )
+        fitting = _fitting(views)
         end = ""
-        if len(views) == limit:
+        if len(fitting) == limit or len(fitting) < len(views):
+            views = fitting
             end = views[-1].hook_id if request.run_id else views[-1].record.token
         return pb.ListHooksResponse(
             hooks=[self._message(view) for view in views],
@@ -273,6 +277,16 @@ class HookService:
                     yield pb.ReceivePayloadsResponse(closed=closed)
                     return
                 await news.wait(None)
+
+
+def _fitting(views: list[HookView]) -> list[HookView]:
+    """The first hooks of a list, as many as an answer may have: webhooks may be large."""
+    size = 0
+    for at, view in enumerate(views):
+        size += view.record.ByteSize()
+        if at and size > LIST_BYTES:
+            return views[:at]
+    return views
 
 
 def _reference(ref: pb.HookRef) -> tuple[str, str]:

@@ -68,6 +68,24 @@ def test_every_way_to_create_a_hook_takes_a_webhook(shared_daemon: Daemon, api: 
     assert [made.HasField("webhook") for made in created] == [True, True, True, False]
 
 
+def test_large_webhooks_are_listed_in_more_pages(api: Api) -> None:
+    """A page of a thousand of them would be no message any more."""
+    run_id, tokens = api.start().run.run_id, [f"t{number:02}" for number in range(40)]
+    large = Webhook(response=HttpResponse(body=bytes(64 * 1024)))
+    for token in tokens:
+        api.claim(run_id, token, hook_id=token, webhook=large)
+    for query in ({"run_id": run_id}, {"token_prefix": "t"}):
+        request = ListHooksRequest(project=api.project, page_size=1000, **query)
+        found: list[str] = []
+        pages = 0
+        while pages == 0 or request.page_token:
+            answer = api.hooks.ListHooks(request)
+            found += [hook.token for hook in answer.hooks]
+            request.page_token = answer.next_page_token
+            pages += 1
+        assert (found, pages) == (tokens, 2)
+
+
 def test_a_generated_token_has_a_url(api: Api) -> None:
     hook = api.claim(api.start().run.run_id, None, webhook=MANUAL).hook
     assert hook.url.endswith("/" + hook.token)
