@@ -5,6 +5,7 @@
 """
 
 # What ``__init__.py`` imports when it is asked for: the one list of what is public.
+from . import verify
 from .ambient import ambient_client, get_hook_by_token, get_run, resume_hook, start
 from .claims import ClaimStream
 from .client import Client, connect
@@ -29,6 +30,7 @@ from .errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from .fields import Fields
 from .hook import Hook
 from .models import (
     BackupResult,
@@ -48,11 +50,16 @@ from .models import (
     Stats,
     StreamInfo,
     WaitInfo,
+    WebhookSpec,
 )
 from .open_run import OpenRun
 from .payload import Payload
 from .run import Run
 from .tls import Tls
+from .verify import Verification
+from .webhook import Webhook
+from .webhook_request import WebhookRequest
+from .webhook_response import Manual, WebhookResponse
 from .worker import Worker
 from .workflows.children import ChildRun
 from .workflows.definition import RetryPolicy, Step, Workflow, step, workflow
@@ -72,6 +79,7 @@ from .workflows.hooks import WorkflowHook, create_hook
 from .workflows.metadata import WorkflowMetadata, get_workflow_metadata, set_attributes
 from .workflows.step_context import StepContext, get_step_metadata
 from .workflows.timers import sleep
+from .workflows.webhooks import WorkflowWebhook, create_webhook
 from .workflows.writable import Writable, get_writable
 
 __all__ = [
@@ -88,6 +96,7 @@ __all__ = [
     "Failure",
     "FatalError",
     "FieldViolation",
+    "Fields",
     "Hook",
     "HookClaim",
     "HookClosedError",
@@ -103,6 +112,7 @@ __all__ = [
     "IdReusedError",
     "InvalidArgumentError",
     "LimitExceededError",
+    "Manual",
     "NonDeterminismError",
     "OpenRun",
     "OutsideWorkflowError",
@@ -132,17 +142,24 @@ __all__ = [
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",
+    "Verification",
     "WaitInfo",
     "WaitKind",
+    "Webhook",
+    "WebhookRequest",
+    "WebhookResponse",
+    "WebhookSpec",
     "Worker",
     "Workflow",
     "WorkflowHook",
     "WorkflowMetadata",
     "WorkflowRuleError",
+    "WorkflowWebhook",
     "Writable",
     "ambient_client",
     "connect",
     "create_hook",
+    "create_webhook",
     "define_hook",
     "get_hook_by_token",
     "get_run",
@@ -158,5 +175,6 @@ __all__ = [
     "step",
     "unguarded",
     "uuid4",
+    "verify",
     "workflow",
 ]

@@ -14,7 +14,7 @@ from hookd.batches import MAX_ITEMS, batches, check_count
 from hookd.errors import ClientClosedError, HookdError, InvalidArgumentError
 from hookd.hook import Hook
 from hookd.ids import new_id
-from hookd.models import HookClaim
+from hookd.models import HookClaim, WebhookSpec
 from hookd.payload import decode
 from hookd.requests import hook_spec
 from hookd.retry import Backoff
@@ -57,6 +57,10 @@ def _message(claim: HookClaim) -> pb.HookClaim:
     if not isinstance(claim, HookClaim):
         raise InvalidArgumentError.of(
             "claims", f"must hold HookClaim, not {type(claim).__qualname__}"
+        )
+    if isinstance(claim.hook, WebhookSpec):
+        raise InvalidArgumentError.of(
+            "hook", "must not be a WebhookSpec: the answer has no URLs, use run.create_webhook(…)"
         )
     return pb.HookClaim(
         run_id=validate.name(claim.run_id, "run_id"),

@@ -151,15 +151,16 @@ def hook_info(wire: common_pb2.Hook) -> models.HookInfo:
         payload_count=wire.payload_count,
         run_status=run_status(wire.run_status),
         workflow=wire.workflow,
+        url=wire.url,
     )
 
 
-def received_payload(wire: hook_service_pb2.ReceivedPayload) -> models.ReceivedPayload:
-    """Gives a payload with what is known about it."""
+def received_payload(wire: hook_service_pb2.ReceivedPayload, value: Any) -> models.ReceivedPayload:
+    """Gives a payload with what is known about it, and what it says to who reads it."""
     return models.ReceivedPayload(
         payload_seq=wire.payload_seq,
         payload_id=wire.payload_id,
-        value=decode(wire.payload),
+        value=value,
         received_at=timestamp(wire.received_at) if wire.HasField("received_at") else None,
         traceparent=wire.traceparent,
     )

@@ -43,6 +43,7 @@ class Hook:
         token: str,
         metadata: Any = None,
         revision: int = 0,
+        url: str = "",
     ) -> None:
         self._transport = transport
         self._run = run
@@ -50,6 +51,7 @@ class Hook:
         self._token = token
         self._metadata = metadata
         self._revision = revision
+        self._url = url
         self._reader: PayloadReader | None = None
 
     @property
@@ -76,6 +78,11 @@ class Hook:
     def revision(self) -> int:
         """The claim's fencing number: a later claim of the token has a greater one."""
         return self._revision
+
+    @property
+    def url(self) -> str:
+        """Where requests to the hook are sent, as secret as the token; empty for no webhook."""
+        return self._url
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Waits for the next payload.
@@ -116,7 +123,7 @@ class Hook:
             after: Begin after the payload with this ``payload_seq``.
         """
         after = validate.position(after, "after")
-        reader = PayloadReader(self._transport, self._run.run_id, self._hook_id, after)
+        reader = self._new_reader(after)
         try:
             while (item := await reader.next()) is not None:
                 yield item
@@ -170,8 +177,11 @@ class Hook:
 
     def _own_reader(self) -> PayloadReader:
         if self._reader is None:
-            self._reader = PayloadReader(self._transport, self._run.run_id, self._hook_id)
+            self._reader = self._new_reader()
         return self._reader
+
+    def _new_reader(self, after: int = 0) -> PayloadReader:
+        return PayloadReader(self._transport, self._run.run_id, self._hook_id, after)
 
     async def _receive(self) -> Any:
         reader = self._own_reader()

@@ -24,7 +24,7 @@ from hookd.workflows.context import refuse_inside
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hookd.pending import PendingClaim
+    from hookd.pending import Claimed, PendingClaim
     from hookd.transport import Transport
 
 # One is on its way while the daemon answers the other.
@@ -45,8 +45,11 @@ class ClaimMerger:
         self._gathered: list[PendingClaim] = []
         self._senders = 0
 
-    async def create(self, claim: pb.HookClaim, *, disposable: bool) -> pb.ClaimedHook:
+    async def create(self, claim: pb.HookClaim, *, disposable: bool) -> Claimed:
         """Creates one hook.
+
+        That of a webhook has a call of its own, and gives the whole hook: only
+        there is its URL.
 
         Args:
             claim: The hook, with its id.
@@ -59,8 +62,8 @@ class ClaimMerger:
         """
         refuse_inside("a call of a client")
         pending = self._pending.add(claim, disposable=disposable)
-        if trace_metadata():
-            # It is traced: its context is for itself.
+        if trace_metadata() or claim.hook.HasField("webhook"):
+            # Traced: its context is for itself.
             self._transport.spawn(self._send_alone(pending))
         else:
             self._gathered.append(pending)
@@ -188,10 +191,7 @@ class ClaimMerger:
             timeout=pending.deadline - asyncio.get_running_loop().time(),
             retry=retry,
         )
-        hook = response.hook
-        self._give(
-            pending, pb.ClaimedHook(hook_id=hook.hook_id, token=hook.token, revision=hook.revision)
-        )
+        self._give(pending, response.hook)
 
     async def _create_many(self, group: Sequence[PendingClaim]) -> None:
         transport = self._transport
@@ -214,7 +214,7 @@ class ClaimMerger:
             else:
                 pending.fail(error_from_item(result.error))
 
-    def _give(self, pending: PendingClaim, claimed: pb.ClaimedHook) -> None:
+    def _give(self, pending: PendingClaim, claimed: Claimed) -> None:
         if pending.answer.done():
             self._give_back(pending)
         else:

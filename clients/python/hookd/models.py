@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hookd.durations import Seconds
     from hookd.enums import HookStatus, QueueKind, RunStatus, StartOutcome, WaitKind
     from hookd.hook import Hook
+    from hookd.verify import Verification
+    from hookd.webhook_response import RespondWith
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,16 @@ class HookSpec:
     """The hook disposes itself after this time."""
     hold_after: Seconds | None = None
     """The token stays taken for this long after the run's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSpec(HookSpec):
+    """What is said about a hook that is reached by a URL, too: for the ``claims`` of a start."""
+
+    respond_with: RespondWith = None
+    """What whoever sends a request is answered; see ``run.create_webhook``."""
+    verify: Verification | None = None
+    """Refuse requests that are not signed so; made by ``hookd.verify``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +170,8 @@ class HookInfo:
     """How many payloads the hook has accepted so far."""
     run_status: RunStatus
     workflow: str
+    url: str = field(default="", repr=False)
+    """Where requests to it are sent, as secret as the token; empty when it is no webhook."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from hookd.ending import ending_error, run_ended
 from hookd.enums import RunStatus
 from hookd.errors import (
     HookClosedError,
@@ -18,7 +19,7 @@ from hookd.errors import (
     UnavailableError,
 )
 from hookd.retry import Backoff
-from hookd.run import Run, ending_error, run_ended
+from hookd.run import Run
 from hookd.starting import start_run
 from hookd.v1 import run_service_pb2 as pb
 

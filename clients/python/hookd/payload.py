@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from hookd.errors import InvalidArgumentError
 from hookd.v1 import common_pb2
+from hookd.webhook_request import WebhookRequest, payload_of
 
 JSON = "application/json"
 BYTES = "application/octet-stream"
@@ -74,6 +75,8 @@ def encode(value: object, argument: str) -> common_pb2.Payload:
     """
     if isinstance(value, Payload):
         payload = _raw(value, argument)
+    elif isinstance(value, WebhookRequest):
+        payload = payload_of(value)
     elif isinstance(value, bytes | bytearray | memoryview):
         payload = common_pb2.Payload(content_type=BYTES, data=bytes(value))
     else:

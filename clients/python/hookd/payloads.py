@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hookd.convert import hook_status, received_payload, run_status
 from hookd.errors import ClientClosedError, HookClosedError
 from hookd.follow import Follower
+from hookd.payload import decode
 from hookd.v1 import hook_service_pb2 as pb
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hookd.models import ReceivedPayload
     from hookd.transport import Transport
 
@@ -20,12 +23,26 @@ class PayloadReader:
 
     The read that goes on is a task of its own: a waiter that is cancelled
     leaves it alone, and the next waiter takes what it brings.
+
+    Args:
+        transport: The way to the daemon.
+        run_id: The hook's run.
+        hook_id: The hook.
+        after: Begin after the payload with this ``payload_seq``.
+        value_of: What a payload says to who reads it.
     """
 
-    def __init__(self, transport: Transport, run_id: str, hook_id: str, after: int = 0) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        run_id: str,
+        hook_id: str,
+        after: int = 0,
+        value_of: Callable[[pb.ReceivedPayload], Any] = lambda wire: decode(wire.payload),
+    ) -> None:
         self._reading: asyncio.Task[ReceivedPayload | HookClosedError] | None = None
         self._closed: HookClosedError | None = None
-        self._source = _Source(transport, run_id, hook_id, after)
+        self._source = _Source(transport, run_id, hook_id, after, value_of)
 
     @property
     def closed(self) -> HookClosedError | None:
@@ -76,7 +93,15 @@ def _note(reading: asyncio.Task[ReceivedPayload | HookClosedError]) -> None:
 class _Source:
     """The stream of a hook's payloads. It knows no reader, so that a reader can be forgotten."""
 
-    def __init__(self, transport: Transport, run_id: str, hook_id: str, after: int) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        run_id: str,
+        hook_id: str,
+        after: int,
+        value_of: Callable[[pb.ReceivedPayload], Any],
+    ) -> None:
+        self._value_of = value_of
         self._project = transport.project
         self._run_id = run_id
         self._hook_id = hook_id
@@ -99,7 +124,7 @@ class _Source:
             match message.WhichOneof("item") if message is not None else None:
                 case "payload" if message is not None:
                     self._after = message.payload.payload_seq
-                    return received_payload(message.payload)
+                    return received_payload(message.payload, self._value_of(message.payload))
                 case "closed" if message is not None:
                     return HookClosedError(
                         self._run_id,

@@ -7,10 +7,14 @@ import copy
 from typing import TYPE_CHECKING
 
 from hookd.errors import DeadlineExceededError, HookdError
+from hookd.v1 import common_pb2
+from hookd.v1 import hook_service_pb2 as pb
 
 if TYPE_CHECKING:
     from hookd.retry import Backoff
-    from hookd.v1 import hook_service_pb2 as pb
+
+Claimed = pb.ClaimedHook | common_pb2.Hook
+"""A hook that was created; the whole of it when the call was for it alone."""
 
 
 class PendingClaim:
@@ -34,7 +38,7 @@ class PendingClaim:
         *,
         disposable: bool,
         deadline: float,
-        answer: asyncio.Future[pb.ClaimedHook],
+        answer: asyncio.Future[Claimed],
     ) -> None:
         self.claim = claim
         self.disposable = disposable

@@ -10,9 +10,11 @@ from hookd.durations import Seconds, duration
 from hookd.enums import ConflictPolicy
 from hookd.errors import InvalidArgumentError
 from hookd.ids import new_id
-from hookd.models import HookSpec
+from hookd.models import HookSpec, WebhookSpec
 from hookd.payload import encode
 from hookd.v1 import common_pb2, run_service_pb2
+from hookd.webhook_response import wire_webhook
+from hookd.webhook_url import has_url
 from hookd.workflows.values import CallSignature
 
 if TYPE_CHECKING:
@@ -106,7 +108,22 @@ def hook_spec(spec: HookSpec, *, hook_id: str | None, field: str = "") -> common
         message.ttl.CopyFrom(duration(spec.ttl, f"{field}ttl"))
     if spec.hold_after is not None:
         message.hold_after.CopyFrom(duration(spec.hold_after, f"{field}hold_after"))
+    if isinstance(spec, WebhookSpec):
+        check_segment(message.token, f"{field}token")
+        message.webhook.CopyFrom(wire_webhook(spec.respond_with, spec.verify))
     return message
+
+
+def check_segment(token: str, field: str = "token") -> None:
+    """Makes sure that a URL can carry a token.
+
+    Raises:
+        InvalidArgumentError: It is one of the two that none can.
+    """
+    if not has_url(token):
+        raise InvalidArgumentError.of(
+            field, f'"{token}" cannot be that of a webhook: in a URL it is a way up'
+        )
 
 
 def conflict_policy(value: str) -> run_service_pb2.ConflictPolicy.ValueType:

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import builtins
-import time
 from typing import TYPE_CHECKING, Any
 
 from hookd import convert, validate
 from hookd import streams as run_streams
-from hookd.durations import Seconds, duration, seconds
-from hookd.enums import RunStatus
-from hookd.errors import (
-    DeadlineExceededError,
-    HookdError,
-    RunCancelledError,
-    RunFailedError,
-)
+from hookd.durations import Seconds, seconds
+from hookd.ending import ending_error, run_ended
+from hookd.errors import HookdError
 from hookd.follow import Follower
 from hookd.hook import Hook
 from hookd.ids import new_id
-from hookd.models import HookSpec
+from hookd.models import HookSpec, WebhookSpec
 from hookd.paging import listed
 from hookd.payload import decode, encode
 from hookd.requests import hook_spec
-from hookd.retry import Backoff
-from hookd.status import is_transient
-from hookd.transport import WAIT_SLICE
 from hookd.v1 import common_pb2, hook_service_pb2
 from hookd.v1 import run_service_pb2 as pb
+from hookd.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from datetime import datetime
 
     from hookd.client import Client
+    from hookd.enums import RunStatus
     from hookd.models import Chunk, Event, HookInfo, RunInfo, StartInfo, StreamInfo, WaitInfo
     from hookd.transport import Transport
+    from hookd.verify import Verification
+    from hookd.webhook_response import RespondWith
     from hookd.workflows.values import CallSignature
 
 _PAGE = 500
 _MAX_FAILURE_TEXT = 16 * 1024
-# How late the answer to a long poll may be before it counts as lost.
-_ANSWER_GRACE = 5.0
 _LAST_EVENTS = ("run_completed", "run_failed", "run_cancelled")
 
 
@@ -315,6 +308,63 @@ class Run:
             revision=claimed.revision,
         )
 
+    async def create_webhook(
+        self,
+        token: str | None = None,
+        *,
+        respond_with: RespondWith = None,
+        verify: Verification | None = None,
+        hook_id: str | None = None,
+        metadata: Any = None,
+        ttl: Seconds | None = None,
+        hold_after: Seconds | None = None,
+    ) -> Webhook:
+        """Creates a hook that HTTP requests to its ``url`` resume.
+
+        Args:
+            token: Any text: the URL is made of it, and is the same each time.
+                The daemon makes one that nobody guesses when None.
+            respond_with: What a sender is answered: 202 and nothing else when
+                None, what a ``WebhookResponse`` says, or what the run says to
+                each request ("manual", or a ``Manual``).
+            verify: Refuse requests that are not signed so; made by
+                ``hookd.verify``.
+            hook_id: The name of the hook in its run, as for ``create_hook``.
+            metadata: Any value, for whoever looks the hook up.
+            ttl: The hook disposes itself after this time.
+            hold_after: The token stays taken for this long after the run's end.
+
+        Raises:
+            HookConflictError: The token belongs to another hook.
+            RunNotActiveError: This run has ended.
+            RunNotFoundError: There is no such run.
+            HookdError: The daemon serves no HTTP.
+        """
+        spec = hook_spec(
+            WebhookSpec(token, hook_id, metadata, ttl, hold_after, respond_with, verify),
+            hook_id=new_id("hook"),
+        )
+        claimed = await self._transport.merger.create(
+            hook_service_pb2.HookClaim(run_id=self._run_id, hook=spec),
+            disposable=hook_id is None,
+        )
+        webhook = Webhook(
+            self._transport,
+            self,
+            hook_id=claimed.hook_id,
+            token=claimed.token,
+            metadata=decode(spec.metadata) if spec.HasField("metadata") else None,
+            revision=claimed.revision,
+            url=claimed.url if isinstance(claimed, common_pb2.Hook) else "",
+            webhook=spec.webhook,
+        )
+        if not webhook.url:
+            await webhook.dispose()
+            raise HookdError(
+                "The daemon serves no HTTP, so a webhook has no URL: it was started with --http="
+            )
+        return webhook
+
     async def hook(self, hook_id: str) -> Hook:
         """Gives one of the run's hooks, whatever its status.
 
@@ -408,55 +458,13 @@ def note_start(run: Run, started: StartInfo, signature: CallSignature | None = N
 
 def hook_of(transport: Transport, run: Run, wire: common_pb2.Hook) -> Hook:
     """Gives the handle of a hook that the daemon told about."""
-    return Hook(
-        transport,
-        run,
-        hook_id=wire.hook_id,
-        token=wire.token,
-        metadata=decode(wire.metadata) if wire.HasField("metadata") else None,
-        revision=wire.revision,
-    )
-
-
-async def run_ended(transport: Transport, run_id: str, timeout: float | None) -> common_pb2.Run:
-    """Waits until a run has ended, also while the daemon cannot be reached.
-
-    Raises:
-        DeadlineExceededError: It has not ended within ``timeout`` seconds.
-        RunNotFoundError: There is no such run.
-    """
-    end = None if timeout is None else time.monotonic() + timeout
-    backoff = Backoff()
-    while True:
-        left = WAIT_SLICE if end is None else max(0.0, end - time.monotonic())
-        portion = min(left, WAIT_SLICE)
-        try:
-            response = await transport.call(
-                transport.runs.AwaitRun,
-                pb.AwaitRunRequest(
-                    project=transport.project, run_id=run_id, wait=duration(portion, "timeout")
-                ),
-                timeout=portion + _ANSWER_GRACE,
-                retry=False,
-            )
-        except HookdError as error:
-            if not (is_transient(error) or isinstance(error, DeadlineExceededError)):
-                raise
-            await backoff.wait()
-        else:
-            if convert.run_status(response.run.status).ended:
-                return response.run
-            backoff.reset()
-        if end is not None and time.monotonic() >= end:
-            raise DeadlineExceededError(f"Run {run_id} has not ended within {timeout:g} s")
-
-
-def ending_error(run: common_pb2.Run) -> HookdError | None:
-    """Gives what to raise for a run that ended badly; None for one that completed."""
-    status = convert.run_status(run.status)
-    if status is RunStatus.FAILED:
-        failure = convert.failure(run.failure)
-        return RunFailedError(failure.type, failure.message, failure.details, run_id=run.run_id)
-    if status is RunStatus.CANCELLED:
-        return RunCancelledError(run.cancel_reason, run_id=run.run_id)
-    return None
+    facts: dict[str, Any] = {
+        "hook_id": wire.hook_id,
+        "token": wire.token,
+        "metadata": decode(wire.metadata) if wire.HasField("metadata") else None,
+        "revision": wire.revision,
+        "url": wire.url,
+    }
+    if wire.HasField("webhook"):
+        return Webhook(transport, run, webhook=wire.webhook, **facts)
+    return Hook(transport, run, **facts)

@@ -20,8 +20,9 @@ from hookd import (
     merging,
 )
 from hookd.merging import ClaimMerger
+from hookd.pending import Claimed
 from hookd.retry import Backoff
-from hookd.v1 import common_pb2, errors_pb2
+from hookd.v1 import common_pb2, errors_pb2, webhook_pb2
 from hookd.v1 import hook_service_pb2 as pb
 
 from tests.unit.client.fake import until
@@ -63,6 +64,7 @@ class Call:
         elif self.method == "CreateHook":
             hook = self.request.hook
             made = common_pb2.Hook(hook_id=hook.hook_id, token=hook.token, revision=7)
+            made.url = "http://w" if hook.HasField("webhook") else ""
             self.outcome.set_result(pb.CreateHookResponse(hook=made))
         else:
             self.outcome.set_result(pb.DisposeHookResponse())
@@ -112,13 +114,21 @@ class Caller:
         self.wire = Wire(timeout)
         self.merger = ClaimMerger(self.wire)  # type: ignore[arg-type]
 
-    async def claim(self, token: str, *, disposable: bool = True, size: int = 0) -> pb.ClaimedHook:
-        claim = pb.HookClaim(run_id="r", hook=common_pb2.HookSpec(hook_id=f"{token}!", token=token))
+    async def claim(
+        self,
+        token: str,
+        *,
+        disposable: bool = True,
+        size: int = 0,
+        webhook: webhook_pb2.Webhook | None = None,
+    ) -> Claimed:
+        spec = common_pb2.HookSpec(hook_id=f"{token}!", token=token, webhook=webhook)
+        claim = pb.HookClaim(run_id="r", hook=spec)
         if size:
             claim.hook.metadata.data = bytes(size)
         return await self.merger.create(claim, disposable=disposable)
 
-    def create(self, token: str, **more: Any) -> asyncio.Task[pb.ClaimedHook]:
+    def create(self, token: str, **more: Any) -> asyncio.Task[Claimed]:
         return asyncio.ensure_future(self.claim(token, **more))
 
     async def calls(self, count: int) -> list[Call]:
@@ -171,7 +181,7 @@ def item_error(code: int, reason: errors_pb2.ErrorReason, message: str = "no") -
 async def outcomes(*tasks: asyncio.Task[Any]) -> list[Any]:
     """What became of each: the token of its hook, or the error."""
     found = await asyncio.gather(*tasks, return_exceptions=True)
-    return [item.token if isinstance(item, pb.ClaimedHook) else item for item in found]
+    return [item.token if isinstance(item, Claimed) else item for item in found]
 
 
 # What goes together
@@ -245,6 +255,19 @@ async def test_a_call_has_at_most_1024_claims_and_8_mib(caller: Caller) -> None:
     for call in calls[2:]:
         call.grant()
     await asyncio.gather(*large)
+
+
+async def test_a_webhook_has_a_call_for_itself_which_gives_its_url(caller: Caller) -> None:
+    webhook = webhook_pb2.Webhook(manual=webhook_pb2.ManualAnswer())
+    tasks = [caller.create("a"), caller.create("b", webhook=webhook), caller.create("c")]
+    calls = await caller.calls(2)
+    assert sorted(caller.wire.sent()) == [["a", "c"], ["b"]]
+    for call in calls:
+        call.grant()
+    made = (await asyncio.gather(*tasks))[1]
+    assert isinstance(made, common_pb2.Hook)
+    assert made.url == "http://w"
+    assert [c.request.hook.webhook for c in calls if c.method == "CreateHook"] == [webhook]
 
 
 async def test_a_traced_claim_has_a_call_for_itself(

@@ -18,6 +18,7 @@ NAMES = [
     "Failure",
     "FatalError",
     "FieldViolation",
+    "Fields",
     "Hook",
     "HookClaim",
     "HookClosedError",
@@ -33,6 +34,7 @@ NAMES = [
     "IdReusedError",
     "InvalidArgumentError",
     "LimitExceededError",
+    "Manual",
     "NonDeterminismError",
     "OpenRun",
     "OutsideWorkflowError",
@@ -62,17 +64,24 @@ NAMES = [
     "Tls",
     "UnauthenticatedError",
     "UnavailableError",
+    "Verification",
     "WaitInfo",
     "WaitKind",
+    "Webhook",
+    "WebhookRequest",
+    "WebhookResponse",
+    "WebhookSpec",
     "Worker",
     "Workflow",
     "WorkflowHook",
     "WorkflowMetadata",
     "WorkflowRuleError",
+    "WorkflowWebhook",
     "Writable",
     "ambient_client",
     "connect",
     "create_hook",
+    "create_webhook",
     "define_hook",
     "get_hook_by_token",
     "get_run",
@@ -88,6 +97,7 @@ NAMES = [
     "step",
     "unguarded",
     "uuid4",
+    "verify",
     "workflow",
 ]
 
@@ -124,12 +134,21 @@ def test_the_methods_of_the_handles():
         "project", "resume_hook", "start", "stats",
     }  # fmt: skip
     assert public(hookd.Run) == {
-        "cancel", "chunks", "client", "close_stream", "complete", "create_hook", "events", "fail",
-        "hook",
+        "cancel", "chunks", "client", "close_stream", "complete", "create_hook", "create_webhook",
+        "events", "fail", "hook",
         "hooks", "info", "keep_alive", "project", "readable", "return_value", "run_id",
         "started", "status", "streams", "waits", "watch", "write",
     }  # fmt: skip
     assert public(hookd.Hook) == {
         "dispose", "get_conflict", "hook_id", "info", "metadata", "payloads", "revision", "run",
-        "token",
+        "token", "url",
+    }  # fmt: skip
+    assert public(hookd.Webhook) == public(hookd.Hook)
+    assert public(hookd.WorkflowWebhook) == public(hookd.WorkflowHook) | {"url"}
+    assert public(hookd.WebhookRequest) == {
+        "body", "content_type", "headers", "json", "method", "params", "path", "query",
+        "remote_address", "respond", "text",
+    }  # fmt: skip
+    assert set(hookd.verify.__all__) == {
+        "Verification", "bearer", "github", "hmac_sha256", "slack", "standard_webhooks", "stripe",
     }  # fmt: skip

@@ -6,6 +6,7 @@ import re
 import hookd
 import pytest
 from hookd.errors import HookClosedError, HookConflictError, InvalidArgumentError
+from hookd.v1.events_pb2 import HookReceived
 from hookd.workflows.errors import HookPayloadError, OutsideWorkflowError, WorkflowRuleError
 from hookd.workflows.hook_types import define_hook
 from hookd.workflows.hooks import create_hook
@@ -289,7 +290,7 @@ class TestLosingNoPayload:
             # The future of `first` is what a payload would wake; being woken and
             # being cancelled in one go is what this brings about.
             state = hook._state
-            state.receive(hookd.payload.encode("one", "value"))
+            state.receive(HookReceived(payload=hookd.payload.encode("one", "value")))
             first.cancel()
             return await second
 

@@ -12,7 +12,7 @@ from hookd.durations import Seconds, seconds
 from hookd.enums import HookStatus, RunStatus
 from hookd.errors import HookClosedError, InvalidArgumentError
 from hookd.payload import encode
-from hookd.v1 import common_pb2, events_pb2
+from hookd.v1 import common_pb2, events_pb2, webhook_pb2
 from hookd.v1 import worker_service_pb2 as pb
 from hookd.workflows.conflicts import conflict_error
 from hookd.workflows.times import wire_duration
@@ -41,10 +41,14 @@ class HookState:
     revision: int | None = None
     conflict: HookConflict | None = None
     closed: HookStatus | None = None
-    payloads: deque[common_pb2.Payload] = field(default_factory=deque)
+    webhook: webhook_pb2.Webhook | None = None
+    """What makes it reachable by a URL; None when it is not."""
+    answered: set[int] = field(default_factory=set)
+    """The payloads whose senders the code has answered, by their positions."""
+    payloads: deque[events_pb2.HookReceived] = field(default_factory=deque)
     waiters: deque[asyncio.Future[None]] = field(default_factory=deque)
 
-    async def take(self, run_id: str, loop: WorkflowLoop) -> common_pb2.Payload:
+    async def take(self, run_id: str, loop: WorkflowLoop) -> events_pb2.HookReceived:
         """Waits for the next payload and takes it.
 
         It is taken only when the task that waits really goes on: who is
@@ -72,9 +76,9 @@ class HookState:
                 raise
         return self.payloads.popleft()
 
-    def receive(self, payload: common_pb2.Payload) -> None:
+    def receive(self, received: events_pb2.HookReceived) -> None:
         """Keeps a payload, and wakes who waits for one."""
-        self.payloads.append(payload)
+        self.payloads.append(received)
         self.wake_next()
 
     def wake_next(self) -> None:
@@ -117,18 +121,26 @@ class HookStates:
         metadata: object,
         ttl: Seconds | None,
         hold_after: Seconds | None,
+        webhook: webhook_pb2.Webhook | None = None,
     ) -> HookState:
         """Claims a token, unless the start of the run has done that."""
         spec = _spec(token, metadata, ttl, hold_after)
         claimed = None if token is None else self._claims.pop(token, None)
         if claimed is not None:
             return claimed
+        if webhook is not None:
+            spec.webhook.CopyFrom(webhook)
         spec.hook_id = self._commands.next_id("hook")
         while spec.hook_id in self._foreign_ids:
             spec.hook_id = self._commands.next_id("hook")
         if token is None:
             spec.token = self._auto_token(spec.hook_id)
-        state = HookState(spec.hook_id, spec.token, spec.metadata if metadata is not None else None)
+        state = HookState(
+            spec.hook_id,
+            spec.token,
+            spec.metadata if metadata is not None else None,
+            webhook=webhook,
+        )
         state.creation = self._commands.give(
             pb.Command(create_hook=spec),
             spec.hook_id,
@@ -152,6 +164,18 @@ class HookStates:
         )
         return state.disposal
 
+    def respond(
+        self, state: HookState, payload_seq: int, response: webhook_pb2.HttpResponse
+    ) -> Pending:
+        """Answers who has sent a payload, also when the hook is no more."""
+        state.answered.add(payload_seq)
+        command = pb.RespondWebhookCommand(
+            hook_id=state.hook_id, payload_seq=payload_seq, response=response
+        )
+        return self._commands.give(
+            pb.Command(respond_webhook=command), state.hook_id, str(payload_seq)
+        )
+
     def _created(self, state: HookState, event: Event) -> None:
         if event.HasField("hook_conflict"):
             state.conflict = event.hook_conflict.conflict
@@ -170,6 +194,7 @@ class HookStates:
                 created.token,
                 created.metadata if created.HasField("metadata") else None,
                 revision=created.revision,
+                webhook=created.webhook if created.HasField("webhook") else None,
             )
             self._states[hook_id] = self._claims[created.token] = state
 
@@ -177,7 +202,7 @@ class HookStates:
         """Takes the event that a payload has come."""
         state = self._states.get(event.correlation_id)
         if state is not None:
-            state.receive(event.hook_received.payload)
+            state.receive(event.hook_received)
 
     def disposed(self, event: Event) -> None:
         """Takes the event that a hook is no more; those who wait empty it first."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hookd.durations import Seconds
     from hookd.run import Run
+    from hookd.v1.events_pb2 import HookReceived
     from hookd.workflows.commands import Pending
     from hookd.workflows.hook_states import HookState
     from hookd.workflows.runtime import Runtime
@@ -131,10 +132,14 @@ class WorkflowHook(Generic[T]):
 
     def __repr__(self) -> str:
         # Not the token: a repr ends up in logs.
-        return f"<WorkflowHook hook_id={self.hook_id!r} run_id={self.run_id!r}>"
+        return f"<{type(self).__name__} hook_id={self.hook_id!r} run_id={self.run_id!r}>"
 
     async def _next(self) -> T:
-        payload = await self._state.take(self._runtime.run_id, self._runtime.loop)
+        received = await self._state.take(self._runtime.run_id, self._runtime.loop)
+        return self._value(received)
+
+    def _value(self, received: HookReceived) -> T:
+        payload = received.payload
         if self._type is None:
             return cast("T", decode(payload))
         return self._type.decode(payload, token=self._state.token)

@@ -17,6 +17,7 @@ DEFAULT_NAMESPACE = "default"
 _ECHOES = {
     "create_hook": ("hook_created", "hook_conflict"),
     "dispose_hook": ("hook_disposed",),
+    "respond_webhook": ("webhook_responded",),
     "schedule_step": ("step_scheduled",),
     "cancel_step": ("step_cancelled",),
     "start_timer": ("timer_started",),
@@ -27,12 +28,13 @@ _ECHOES = {
     "complete_run": ("run_completed",),
     "fail_run": ("run_failed",),
 }
-_NAMED_BY_ID = ("hook", "step", "timer", "child")
+_NAMED_BY_ID = ("hook", "webhook", "step", "timer", "child")
 
 # What the code did, for people. {name} and {id} are those of the command.
 _DEEDS = {
     "create_hook": "created a hook ({id})",
     "dispose_hook": "disposed a hook ({id})",
+    "respond_webhook": "answered request {name} of a webhook ({id})",
     "schedule_step": 'called the step "{name}" ({id})',
     "cancel_step": 'cancelled the step "{name}" ({id})',
     "start_timer": "started a timer ({id})",
@@ -98,6 +100,8 @@ def _name(kind: str, event: Event) -> str | None:
             return event.hook_created.token
         case "hook_conflict":
             return event.hook_conflict.conflict.token
+        case "webhook_responded":
+            return str(event.webhook_responded.payload_seq)
         case "step_scheduled":
             return event.step_scheduled.name
         case "child_started":
@@ -111,6 +115,8 @@ def _name(kind: str, event: Event) -> str | None:
 def _event(kind: str, event: Event) -> str:
     # Not the token: it is a secret, and errors end up in logs.
     name = None if kind.startswith("hook") else _name(kind, event)
+    if kind == "webhook_responded":
+        return f"{kind} (request {name} of {event.correlation_id})"
     facts = [f'"{name}"'] if name else []
     facts += [event.correlation_id] if event.correlation_id else []
     return f"{kind} ({', '.join(facts)})" if facts else kind

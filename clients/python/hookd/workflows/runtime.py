@@ -49,6 +49,7 @@ class Runtime:
         self.run_id = run_id
         self.project = project
         self.workflow_name = workflow.workflow_name
+        self.webhook_base_url = ""
         self._workflow = workflow
         self.randomness = Randomness(seed)
         self.commands = Commands()
@@ -113,6 +114,7 @@ class Runtime:
 
     def _created(self, event: Event) -> None:
         created = event.run_created
+        self.webhook_base_url = created.webhook_base_url
         if created.HasField("input"):
             self._input = created.input
 
