@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hookd.payload import decode, encode
-from hookd.v1 import common_pb2, events_pb2
+from hookd.v1 import common_pb2, events_pb2, webhook_pb2
 from hookd.v1 import worker_service_pb2 as pb
 from hookd.v1.errors_pb2 import HookConflict
 from hookd.v1.events_pb2 import Event
@@ -24,6 +24,7 @@ SEED = bytes(range(32))
 RUN_ID = "run-1"
 START = 1_700_000_000_000
 MOST_ROUNDS = 10_000
+BASE_URL = "http://127.0.0.1:4666"
 
 
 def execution_of(workflow: Workflow[..., Any], *, run_id: str = RUN_ID, seed: bytes = SEED):
@@ -38,6 +39,8 @@ class Story:
         workflow: Workflow[..., Any] | Callable[..., Any],
         *args: Any,
         claims: Iterable[str] = (),
+        webhook: webhook_pb2.Webhook | None = None,
+        base_url: str = BASE_URL,
         taken: Iterable[str] = (),
         run_id: str = RUN_ID,
         seed: bytes = SEED,
@@ -55,17 +58,21 @@ class Story:
         self.taken = {token: self._owner(token) for token in taken}
         self.refused_runs: set[str] = set()
         self.hooks: dict[str, str] = {}
+        self.received: dict[str, int] = {}
+        self.answers: dict[tuple[str, int], webhook_pb2.HttpResponse] = {}
         self.steps: dict[str, pb.ScheduleStepCommand] = {}
         self.timers: dict[str, int] = {}
         self.children: dict[str, pb.StartChildCommand] = {}
         self.ended: Event | None = None
-        created = events_pb2.RunCreated(workflow=self.workflow.workflow_name)
+        created = events_pb2.RunCreated(
+            workflow=self.workflow.workflow_name, webhook_base_url=base_url
+        )
         if args:
             created.input.CopyFrom(encode(list(args), "args"))
         self.append(run_created=created)
         for number, token in enumerate(claims, 1):
             self.hooks[token] = f"claim-{number}"
-            self.append(f"claim-{number}", hook_created=self._hook_created(token))
+            self.append(f"claim-{number}", hook_created=self._hook_created(token, webhook))
         if begin:
             self.begin()
 
@@ -123,10 +130,18 @@ class Story:
 
     def payload(self, token: str, value: Any) -> Story:
         """Delivers a payload; the turn is not completed."""
-        self.append(
-            self.hooks[token],
-            hook_received=events_pb2.HookReceived(payload=encode(value, "value")),
-        )
+        id = self.hooks[token]
+        self.received[id] = seq = self.received.get(id, 0) + 1
+        received = events_pb2.HookReceived(payload=encode(value, "value"), payload_seq=seq)
+        self.append(id, hook_received=received)
+        return self
+
+    def answer(self, token: str, payload_seq: int, response: webhook_pb2.HttpResponse) -> Story:
+        """Somebody else answers a request to a webhook."""
+        id = self.hooks[token]
+        self.answers[id, payload_seq] = response
+        said = events_pb2.WebhookResponded(payload_seq=payload_seq, response=response)
+        self.append(id, webhook_responded=said)
         return self
 
     def expire(self, token: str) -> Story:
@@ -247,7 +262,9 @@ class Story:
             return
         self.hooks[spec.token] = spec.hook_id
         self.taken[spec.token] = self._owner(spec.token, self.run_id)
-        self.append(spec.hook_id, turn=self.turns, hook_created=self._hook_created(spec.token))
+        webhook = spec.webhook if spec.HasField("webhook") else None
+        created = self._hook_created(spec.token, webhook)
+        self.append(spec.hook_id, turn=self.turns, hook_created=created)
 
     def _dispose_hook(self, command: pb.DisposeHookCommand) -> None:
         token = next((t for t, id in self.hooks.items() if id == command.hook_id), None)
@@ -258,6 +275,17 @@ class Story:
             del self.hooks[token]
             self.taken.pop(token, None)
         self.append(command.hook_id, turn=self.turns, hook_disposed=disposed)
+
+    def _respond_webhook(self, command: pb.RespondWebhookCommand) -> None:
+        key = (command.hook_id, command.payload_seq)
+        assert 1 <= command.payload_seq <= self.received[command.hook_id]
+        said = events_pb2.WebhookResponded(payload_seq=command.payload_seq)
+        if key in self.answers:
+            said.already_answered = True
+        else:
+            self.answers[key] = command.response
+            said.response.CopyFrom(command.response)
+        self.append(command.hook_id, turn=self.turns, webhook_responded=said)
 
     def _schedule_step(self, command: pb.ScheduleStepCommand) -> None:
         self.steps[command.step_id] = command
@@ -321,8 +349,11 @@ class Story:
             return step
         return next(id for id, command in self.steps.items() if command.name == step)
 
-    def _hook_created(self, token: str) -> events_pb2.HookCreated:
-        return events_pb2.HookCreated(token=token, revision=len(self.events) + 1)
+    def _hook_created(
+        self, token: str, webhook: webhook_pb2.Webhook | None = None
+    ) -> events_pb2.HookCreated:
+        revision = len(self.events) + 1
+        return events_pb2.HookCreated(token=token, revision=revision, webhook=webhook)
 
     def _owner(self, token: str, run_id: str = "owner") -> HookConflict:
         conflict = HookConflict(
