@@ -207,8 +207,9 @@ def request_of(payload: common_pb2.Payload, answering: Answering | None = None) 
         try:
             wire = json_format.Parse(payload.data, pb.WebhookRequest(), ignore_unknown_fields=True)
         except (json_format.ParseError, UnicodeDecodeError):
-            pass  # Somebody has resumed it with that type, and something else.
-        else:
+            wire = pb.WebhookRequest()
+        # Without a method it is something else that somebody says is one.
+        if wire.method:
             return WebhookRequest._of(wire, answering)
     return WebhookRequest(
         headers=[("content-type", payload.content_type)] if payload.content_type else (),

@@ -145,7 +145,11 @@ def test_runs_start_and_cancel(daemon, hookctl):
 
 def test_hooks(daemon, hookctl, monkeypatch):
     hook = common_pb2.Hook(
-        run_id="r", hook_id="h", token="t/1", status=common_pb2.HOOK_STATUS_ACTIVE
+        run_id="r",
+        hook_id="h",
+        token="t/1",
+        status=common_pb2.HOOK_STATUS_ACTIVE,
+        url="http://127.0.0.1:4666/webhooks/p/t%2F1",
     )
 
     async def get_hook(request, context):
@@ -169,6 +173,9 @@ def test_hooks(daemon, hookctl, monkeypatch):
     assert "t/1" in hookctl("hooks", "list", "--run", "r")[1]
     assert [r.run_id for r in daemon.requests("ListHooks")] == ["", "r"]
     assert "t/1" in hookctl("hooks", "get", "t/1")[1]
+    assert f"url {hook.url}" in " ".join(hookctl("hooks", "get", "t/1")[1].split())
+    listed = json.loads(hookctl("hooks", "list", "--json")[1])
+    assert [item["url"] for item in listed] == [hook.url]
     assert hookctl("hooks", "get", "none") == (3, "", "hookctl: no hook\n")
     assert "payload 3 of hook h of run r" in hookctl("hooks", "resume", "t/1", '{"a":[1]}')[1]
     assert hookctl("hooks", "resume", "t/1", "raw", "--content-type", "text/plain")[0] == 0

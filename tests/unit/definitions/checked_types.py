@@ -8,7 +8,17 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any, assert_type
 
-from hookd import Run, start
+from hookd import (
+    Manual,
+    Run,
+    Webhook,
+    WebhookRequest,
+    WebhookResponse,
+    WorkflowWebhook,
+    create_webhook,
+    start,
+    verify,
+)
 from hookd.workflows.definition import RetryPolicy, Step, Workflow, step, workflow
 from hookd.workflows.errors import RetryableError
 
@@ -73,3 +83,29 @@ def kinds() -> None:
 async def outside() -> None:
     assert_type(await start(pay, "42"), Run)
     assert_type(await start("pay", "42", run_id="x"), Run)
+
+
+@workflow
+async def hooked() -> None:
+    webhook = create_webhook("t", respond_with="manual", verify=verify.github("secret"))
+    assert_type(webhook, WorkflowWebhook)
+    request = await webhook
+    assert_type(request, WebhookRequest)
+    request.respond(201, {"a": "b"}, {"any": "value"})
+    assert_type(await request.respond(), bool)
+    async for each in webhook:
+        assert_type(each.headers["a"], str)
+    async with create_webhook(respond_with=WebhookResponse(204)) as entered:
+        assert_type(entered.url, str)
+    create_webhook("t", respond_with=Manual(within="30s"))
+    create_webhook("t", respond_with="auto")  # type: ignore[arg-type]
+    create_webhook("t", verify="github")  # type: ignore[arg-type]
+    verify.hmac_sha256("secret", encoding="rot13")  # type: ignore[arg-type]
+
+
+async def hooked_outside(run: Run) -> None:
+    webhook = await run.create_webhook("t", respond_with="manual")
+    assert_type(webhook, Webhook)
+    assert_type(await webhook, WebhookRequest)
+    async for request in webhook:
+        assert_type(await request.respond(), bool)
