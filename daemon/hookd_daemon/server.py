@@ -76,12 +76,14 @@ class Serving:
 
     Attributes:
         grpc: the address of the gRPC API.
+        http: the address of the HTTP server; None when there is none.
         backend: the store and the time.
         sweeper: fires timers.
         dispatcher: hands work out.
     """
 
     grpc: str
+    http: str | None
     backend: Backend
     sweeper: Sweeper
     dispatcher: Dispatcher
@@ -268,13 +270,17 @@ class Daemon:
         try:
             credentials = certificates.grpc_credentials() if certificates else None
             grpc_address = str(await grpc_server.start(settings.listen_address, credentials))
-        except RuntimeError as error:
+        except (RuntimeError, StartupError) as error:
+            if http_server is not None:
+                await http_server.stop()
+            if isinstance(error, StartupError):
+                raise
             why = why_not_bound(settings.listen_address) or str(error)
             raise StartupError(
                 f"cannot listen on {settings.listen}: {why} (see --listen)"
             ) from error
         self._serving = True
-        self._on_serving(Serving(grpc_address, backend, sweeper, dispatcher))
+        self._on_serving(Serving(grpc_address, http_address, backend, sweeper, dispatcher))
         log.info(
             "serving",
             grpc=grpc_address,

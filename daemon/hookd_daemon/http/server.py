@@ -140,5 +140,15 @@ class _Server(uvicorn.Server):
         await self.on_tick(0)
         await self._leave.wait()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        # It would wait a tenth of a second for nobody, and each test has a daemon.
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        for server in self.servers:
+            await server.wait_closed()
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Not reached: signals belong to the daemon."""

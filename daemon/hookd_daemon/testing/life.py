@@ -23,7 +23,8 @@ class Life:
         clock: its clock.
 
     Attributes:
-        address: where it serves.
+        address: where it serves gRPC.
+        http: where it serves HTTP; None when it does not.
         time: its time.
     """
 
@@ -34,6 +35,7 @@ class Life:
         self._task = task
         self._board = serving.dispatcher.board
         self.address = serving.grpc
+        self.http = serving.http
         self.time = Time(serving, clock)
 
     @classmethod

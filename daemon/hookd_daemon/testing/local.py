@@ -27,9 +27,9 @@ PROJECT = "default"
 class LocalDaemon:
     """A daemon in this process, on a directory of its own, with a clock that can be moved on.
 
-    It is the daemon that ``hookd serve`` runs, with its engine and its gRPC
-    API, on a free port of this machine. It serves inside of an ``async with``,
-    and leaves nothing behind. Inside, the ambient functions (``hookd.start``,
+    It is the daemon that ``hookd serve`` runs, with its engine, and its gRPC
+    and HTTP on free ports of this machine. It serves inside of an ``async
+    with``, and leaves nothing behind. Inside, the ambient functions (``hookd.start``,
     ``hookd.resume_hook``, …) and ``hookd.connect()`` use it.
 
     Args:
@@ -70,9 +70,16 @@ class LocalDaemon:
     async def __aexit__(self, *exc: object) -> None:
         await self._inside.aclose()
 
-    def _settings(self, folder: str, listen: str = "127.0.0.1:0") -> Settings:
-        ours = {"retention": "keep", "http": "", "drain_timeout": 0, "log_format": "json"}
-        place = {"data_dir": Path(folder, "data"), "listen": listen}
+    def _settings(self, folder: str, before: Life | None = None) -> Settings:
+        ours = {
+            "retention": "keep",
+            "http": "127.0.0.1:0",
+            "drain_timeout": 0,
+            "log_format": "json",
+        }
+        place = {"data_dir": Path(folder, "data"), "listen": "127.0.0.1:0"}
+        if before is not None:
+            place |= {"listen": before.address, "http": before.http or ""}
         return Settings.model_validate({**ours, **self._chosen, **place})
 
     async def _end(self) -> None:
@@ -193,7 +200,7 @@ class LocalDaemon:
             await asyncio.sleep(0 if went_on else LOOK_S)
 
     async def restart(self) -> None:
-        """Stops the daemon and starts it on the same data, with the same address and time.
+        """Stops the daemon and starts it on the same data, with the same addresses and time.
 
         Clients and workers find it again by themselves; it returns when the
         workers that were connected are back.
@@ -203,9 +210,9 @@ class LocalDaemon:
         """
         async with self._moving:
             before = self._here()
-            workers, address = before.workers(), before.address
+            workers = before.workers()
             await before.end()
-            self._life = await Life.begin(self._settings(self._folder, address), self._clock)
+            self._life = await Life.begin(self._settings(self._folder, before), self._clock)
             await self._life.until_back(workers)
 
 
