@@ -31,7 +31,7 @@ class DaemonFailedError(Exception):
 
 
 class Daemon:
-    """A daemon process that can be killed and started again on the same port.
+    """A daemon process that can be killed and started again on the same ports.
 
     Args:
         folder: where its data, its backups and its log are.
@@ -47,6 +47,7 @@ class Daemon:
         self.log_file = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.listen = "127.0.0.1:0"
+        self.listen_http = "127.0.0.1:0"
         self.http = ""
         self.channels: list[grpc.Channel] = []
 
@@ -71,7 +72,7 @@ class Daemon:
                     "serve",
                     f"--data-dir={self.data_dir}",
                     f"--listen={self.listen}",
-                    "--http=127.0.0.1:0",
+                    f"--http={self.listen_http}",
                     f"--ready-fd={write_end}",
                     "--log-format=json",
                     *self.flags,
@@ -96,7 +97,7 @@ class Daemon:
             raise DaemonFailedError(status, self.log)
         facts = json.loads(line)
         self.listen = facts["grpc"]
-        self.http = facts["http"] or ""
+        self.http = self.listen_http = facts["http"] or ""
         return self
 
     @property
@@ -118,7 +119,7 @@ class Daemon:
         return self.process.wait(PATIENCE)
 
     def restart(self) -> None:
-        """Kills it and starts it again, on the same port and data."""
+        """Kills it and starts it again, on the same ports and data."""
         self.kill()
         self.start()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -236,6 +236,8 @@ def _fact(field: Any, value: Any) -> Any:
             return _facts(value)
         case Mapping():
             return dict(value)
+        case Sequence() if field.message_type is not None:
+            return [_fact(field, item) for item in value]
     kind: EnumDescriptor | None = field.enum_type
     return value if kind is None else _enum_word(kind, value)
 

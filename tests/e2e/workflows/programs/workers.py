@@ -13,9 +13,10 @@ from tests.e2e.workflows.programs import (
     killed,
     sleeps,
     steps,
+    webhooks,
 )
 
-_ALL = (steps, sleeps, cleanup, hooks, flows, cancelled, bad)
+_ALL = (steps, sleeps, cleanup, hooks, flows, cancelled, bad, webhooks)
 
 #: Keeps runs in memory between their turns.
 warm = Worker(_ALL)
@@ -26,4 +27,4 @@ narrow = Worker(cleanup, max_cached_runs=1)
 #: Says early that a turn takes too long, and ends it.
 strict = Worker(bad, turn_timeout=1)
 #: Is killed.
-victim = Worker((killed, cleanup))
+victim = Worker((killed, cleanup, webhooks))
