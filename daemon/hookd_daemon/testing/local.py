@@ -16,6 +16,7 @@ from hookd import Client, Worker, ambient_client, connect
 from hookd.durations import Seconds, seconds
 
 from hookd_daemon.config import Settings
+from hookd_daemon.secrets.files import SecretFiles
 from hookd_daemon.testing.clock import MovableClock
 from hookd_daemon.testing.life import Life
 from hookd_daemon.testing.quiet import modest_logs
@@ -109,6 +110,20 @@ class LocalDaemon:
         if self._client is None:
             raise RuntimeError("the daemon is being started")
         return self._client
+
+    def set_secret(self, name: str, *secrets: str) -> None:
+        """Sets a secret that webhooks verify requests with.
+
+        Args:
+            name: its name.
+            *secrets: the secret; of several, each counts.
+
+        Raises:
+            SecretError: it can have no such name, or is empty.
+        """
+        self._here()
+        files = SecretFiles(self._settings(self._folder).secrets_dir)
+        files.write(PROJECT, name, "\n".join(secrets).encode())
 
     def now(self) -> datetime:
         """The daemon's time, which is ahead of the real one by all that was skipped."""
