@@ -40,6 +40,21 @@ def play(
     sys.exit(130)
 
 
+async def set_secret(name: str, secret: str) -> None:
+    """Gives a secret to the daemon of the example: ``hookd secrets set NAME``."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("hookd"),
+        "secrets",
+        "set",
+        name,
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await process.communicate(secret.encode())
+    if process.returncode:
+        raise RuntimeError(f"the secret {name} cannot be set")
+
+
 async def _play(
     show: Callable[[], Coroutine[object, object, None]], module: str, workers: int
 ) -> int:
@@ -86,9 +101,10 @@ async def _shown(
 
 @asynccontextmanager
 async def _daemon(data: Path, log: Path) -> AsyncIterator[Process]:
-    """Runs a daemon on a port that the system picks; HOOKD_ADDRESS names it then."""
+    """Runs a daemon on ports that the system picks; HOOKD_ADDRESS names one of them then."""
     read_end, write_end = os.pipe()
-    flags = (f"--data-dir={data}", "--listen=127.0.0.1:0", "--http=", f"--ready-fd={write_end}")
+    flags = (f"--data-dir={data}", "--listen=127.0.0.1:0", "--http=127.0.0.1:0")
+    flags += (f"--ready-fd={write_end}",)
     async with _process("hookd", "serve", *flags, log=log, pass_fds=[write_end]) as process:
         os.close(write_end)
         with os.fdopen(read_end) as pipe:
@@ -96,6 +112,7 @@ async def _daemon(data: Path, log: Path) -> AsyncIterator[Process]:
         if not line:
             raise RuntimeError("the daemon did not start")
         os.environ["HOOKD_ADDRESS"] = json.loads(line)["grpc"]
+        os.environ["HOOKD_DATA_DIR"] = str(data)  # For `hookd secrets`.
         yield process
 
 

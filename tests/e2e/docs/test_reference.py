@@ -25,6 +25,7 @@ GIVEN = {
     "Workflow",
     "WorkflowHook",
     "WorkflowMetadata",
+    "WorkflowWebhook",
     "Writable",
 }
 
@@ -56,6 +57,7 @@ def test_every_name_is_told_about() -> None:
         ("The worker", hookd.Worker, {"work", "client"}),
         ("Steps", hookd.RetryPolicy, set()),
         ("Hooks", hookd.create_hook, set()),
+        ("Webhooks", hookd.create_webhook, set()),
     ],
 )
 def test_arguments_are_listed_with_their_defaults(

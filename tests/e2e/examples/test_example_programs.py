@@ -32,6 +32,16 @@ LINES = {
         r"bob got: (?P=lunch)",
         r"cat got: (?P=lunch)",
     ),
+    "payment_webhook": (
+        r"the payment service knows http://127\.0\.0\.1:\d+/webhooks/default/payments-order-42",
+        r'a payment of 60: 200 \{"open":40\}',
+        r'the same again: 200 \{"open":40\}',
+        r"a forged payment: 401",
+        r"something else: 400 this is no payment",
+        r'a payment of 40: 200 \{"open":0\}',
+        r"order-42 is paid: \[60, 40\]",
+        r"a late payment: 404",
+    ),
     "approval": (
         r"an answer that is no decision .* was refused",
         r"expense 1: paid",
