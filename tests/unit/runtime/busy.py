@@ -9,12 +9,15 @@ import hashlib
 import random
 import sys
 
+from hookd.v1.webhook_pb2 import HttpResponse
+from hookd.webhook_request import WebhookRequest
 from hookd.workflows.definition import step
 from hookd.workflows.deterministic import now, uuid4
 from hookd.workflows.deterministic import random as run_random
 from hookd.workflows.hooks import create_hook
 from hookd.workflows.metadata import set_attributes
 from hookd.workflows.timers import sleep
+from hookd.workflows.webhooks import create_webhook
 from hookd.workflows.writable import get_writable
 
 from tests.unit.runtime.story import Story
@@ -59,10 +62,13 @@ async def busy() -> list:
     done, pending = await asyncio.wait(groups, return_when=asyncio.FIRST_COMPLETED)
     log += [await ship(str(await group)) for group in done | pending]
 
-    hooks = [create_hook() for _ in range(5)]
+    hooks = [create_hook() if n % 2 else create_webhook(respond_with="manual") for n in range(5)]
     waiting = {asyncio.ensure_future(hook) for hook in hooks}
     done, pending = await asyncio.wait(waiting, timeout=3)
     log.append([len(done), len(pending)])
+    requests = [task.result() for task in done if isinstance(task.result(), WebhookRequest)]
+    said = [request.respond(200 + number) for number, request in enumerate(requests)]
+    log.append([await each for each in reversed(said)])
     for task in pending:
         task.cancel()
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -107,6 +113,12 @@ def play_at_random(choices: random.Random, *, replays: bool) -> Story:
             lambda token=token: story.payload(token, 1)
             for token in list(story.hooks)
             if choices.random() < 0.2
+        ]
+        options += [
+            lambda token=token, seq=seq: story.answer(token, seq, HttpResponse(status=418))
+            for token, id in story.hooks.items()
+            for seq in range(1, story.received.get(id, 0) + 1)
+            if choices.random() < 0.1 and (id, seq) not in story.answers
         ]
         choices.choice(options)()
     return story

@@ -41,6 +41,10 @@ def test_a_command_that_is_too_large_goes_alone():
             'step "charge" (step-7)',
         ),
         (pb.Command(create_hook=common_pb2.HookSpec(hook_id="hook-2")), "hook hook-2"),
+        (
+            pb.Command(respond_webhook=pb.RespondWebhookCommand(hook_id="hook-2", payload_seq=3)),
+            "the answer to request 3 of hook-2",
+        ),
         (pb.Command(start_child=pb.StartChildCommand(run_id="r.child-1")), "child r.child-1"),
         (pb.Command(complete_run=pb.CompleteRunCommand()), "the result of the run"),
         (pb.Command(set_attributes=pb.SetAttributesCommand()), "a command to set attributes"),

@@ -47,6 +47,9 @@ def _about(command: Command) -> str:
             return f'step "{command.schedule_step.name}" ({command.schedule_step.step_id})'
         case "create_hook":
             return f"hook {command.create_hook.hook_id}"
+        case "respond_webhook":
+            answer = command.respond_webhook
+            return f"the answer to request {answer.payload_seq} of {answer.hook_id}"
         case "start_child":
             return f"child {command.start_child.run_id}"
         case "start_timer":
