@@ -103,8 +103,8 @@ async def _shown(
 async def _daemon(data: Path, log: Path) -> AsyncIterator[Process]:
     """Runs a daemon on ports that the system picks; HOOKD_ADDRESS names one of them then."""
     read_end, write_end = os.pipe()
-    flags = (f"--data-dir={data}", "--listen=127.0.0.1:0", "--http=127.0.0.1:0")
-    flags += (f"--ready-fd={write_end}",)
+    flags = [f"--data-dir={data}", "--listen=127.0.0.1:0", "--http=127.0.0.1:0"]
+    flags += [f"--ready-fd={write_end}"]
     async with _process("hookd", "serve", *flags, log=log, pass_fds=[write_end]) as process:
         os.close(write_end)
         with os.fdopen(read_end) as pipe:

@@ -134,6 +134,16 @@ async def test_webhook_answered_twice_answers_once(client: Client, token: str) -
     assert (await result(run)).startswith("WorkflowRuleError: Request 1 of hook-1 was answered")
 
 
+async def test_webhook_answered_after_its_dispose_at_the_end_of_the_run(
+    client: Client, token: str
+) -> None:
+    run = await client.start(webhooks.answer_at_last, token)
+    reply = await post(await url_of(client, token), b"question")
+    assert (reply.status, reply.body) == (200, b"at last")
+    assert await result(run) == "question"
+    assert (await types_of(run))[-3:] == ["hook_disposed", "webhook_responded", "run_completed"]
+
+
 async def test_webhook_of_a_run_that_ends_without_an_answer(client: Client, token: str) -> None:
     end = unique("end")
     run = await client.start(webhooks.never_answer, token, end)

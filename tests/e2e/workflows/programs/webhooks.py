@@ -119,6 +119,15 @@ async def answer_twice(token: str) -> str:
 
 
 @workflow
+async def answer_at_last(token: str) -> str:
+    """Answers when the webhook is disposed already, and ends in the same turn."""
+    async with create_webhook(token, respond_with="manual") as webhook:
+        request = await webhook
+    request.respond(200, body="at last")
+    return request.text()
+
+
+@workflow
 async def never_answer(token: str, end: str, how: Literal["manual"] = "manual") -> None:
     """Takes a request, and ends without an answer when it is told to."""
     webhook = create_webhook(token, respond_with=how)
