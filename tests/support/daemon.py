@@ -31,7 +31,7 @@ class DaemonFailedError(Exception):
 
 
 class Daemon:
-    """A daemon process that can be killed and started again on the same ports.
+    """A daemon process that can be killed and started again on the same port.
 
     Args:
         folder: where its data, its backups and its log are.
@@ -97,7 +97,7 @@ class Daemon:
             raise DaemonFailedError(status, self.log)
         facts = json.loads(line)
         self.listen = facts["grpc"]
-        self.http = self.listen_http = facts["http"] or ""
+        self.http = facts["http"] or ""
         return self
 
     @property
@@ -119,7 +119,7 @@ class Daemon:
         return self.process.wait(PATIENCE)
 
     def restart(self) -> None:
-        """Kills it and starts it again, on the same ports and data."""
+        """Kills it and starts it again, on the same port and data."""
         self.kill()
         self.start()
 

@@ -253,6 +253,7 @@ async def test_webhook_whose_daemon_is_killed_between_request_and_answer(
             key = {"Idempotency-Key": unique("delivery")}
             waiting = asyncio.create_task(post(url, b"twice", headers=key))
             await eventually(lambda: marks(file))
+            daemon.listen_http = daemon.http  # The URL is that of before.
             daemon.restart()
             with pytest.raises((OSError, HTTPException)):
                 await waiting
