@@ -263,7 +263,7 @@ class Daemon:
             app = build_app(
                 health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics),
                 webhook_routes(Ingress(backend, gate, SecretFiles(settings.secrets_dir))),
-                rest_routes(calls, guard),
+                rest_routes(calls, guard, settings.max_token_bytes),
             )
             tls = certificates.http_context() if certificates else None
             http_server = HttpServer(settings.http_address, app, tls=tls)

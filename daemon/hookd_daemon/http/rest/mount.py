@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from starlette.routing import BaseRoute, Match
+import json
+from functools import cache
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hookd_daemon.http.calls import Calls
 from hookd_daemon.http.guard import Guard
+from hookd_daemon.http.rest import docs
 from hookd_daemon.http.rest.endpoint import Endpoint
+from hookd_daemon.http.rest.errors import json_response
+from hookd_daemon.http.rest.openapi import document
 
 _PREFIX = b"/v1/"
 
@@ -33,11 +41,33 @@ class _Below(BaseRoute):
         await self._app(scope, receive, send)
 
 
-def rest_routes(calls: Calls, guard: Guard) -> list[BaseRoute]:
+def rest_routes(calls: Calls, guard: Guard, max_token_bytes: int) -> list[BaseRoute]:
     """Makes the routes of the JSON API and of the pages that describe it.
 
     Args:
         calls: answers the calls.
         guard: refuses what pages of other sites send.
+        max_token_bytes: the operator's limit, for the description.
     """
-    return [_Below(_PREFIX, Endpoint(calls, guard))]
+
+    @cache
+    def described(*, keys_required: bool) -> tuple[str, str]:
+        found = document(max_token_bytes, keys_required=keys_required)
+        return json.dumps(found, ensure_ascii=False), docs.page(found)
+
+    async def get_openapi(_: Request) -> Response:
+        return json_response(described(keys_required=calls.door.required)[0])
+
+    async def get_docs(_: Request) -> Response:
+        headers = {
+            "content-security-policy": docs.POLICY,
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+        }
+        return HTMLResponse(described(keys_required=calls.door.required)[1], headers=headers)
+
+    return [
+        Route("/v1/openapi.json", get_openapi, methods=["GET"]),
+        Route("/v1/docs", get_docs, methods=["GET"]),
+        _Below(_PREFIX, Endpoint(calls, guard)),
+    ]
