@@ -17,6 +17,8 @@ DURATION_FORMAT = "hookd-duration"
 DURATION_PATTERN = r"^([0-9]{1,12}(\.[0-9]{1,9})?(ms|s|m|h|d|w))+$"
 
 _PROJECT = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$"
+_HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+_HEADER_VALUE = r"^([!-~\u0080-\u00ff]([\t -~\u0080-\u00ff]*[!-~\u0080-\u00ff])?)?$"
 _ID = {"type": "string", "pattern": r"^[!-~]{1,128}$"}
 _ID_OR_EMPTY = {"type": "string", "pattern": r"^[!-~]{0,128}$"}
 
@@ -85,6 +87,21 @@ def limits(max_token_bytes: int) -> Mapping[str, Mapping[str, Any]]:
         "HookSpec.hold_after": duration(0, v.MAX_DURATION_MS),
         "HookRef.run_id": _ID,
         "HookRef.hook_id": _ID,
+        "ManualAnswer.within": duration(100, v.MAX_WAIT_MS),
+        "HttpResponse.status": {"type": "integer", "minimum": 200, "maximum": 599},
+        "HttpResponse.headers": {"maxItems": 32},
+        "HttpHeader.name": {"type": "string", "pattern": _HEADER_NAME, "maxLength": 64},
+        "HttpHeader.value": {"type": "string", "pattern": _HEADER_VALUE, "maxLength": 128},
+        "WebhookVerification.secret": {
+            "type": "string",
+            "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        },
+        "WebhookVerification.header": {
+            "type": "string",
+            "pattern": _HEADER_NAME.replace("+$", "*$"),
+            "maxLength": 128,
+        },
+        "WebhookVerification.prefix": {"type": "string", "pattern": "^[ -~]*$", "maxLength": 64},
         "Failure.type": _text(v.MAX_FAILURE_TYPE_BYTES),
         "Failure.message": _text(v.MAX_FAILURE_MESSAGE_BYTES),
         "Payload.content_type": _text(v.MAX_CONTENT_TYPE_BYTES),
@@ -101,8 +118,31 @@ def limits(max_token_bytes: int) -> Mapping[str, Mapping[str, Any]]:
 #: The project, which every call has.
 PROJECT_SCHEMA = {"type": "string", "pattern": _PROJECT, "default": v.DEFAULT_PROJECT}
 
+#: The fields that there must be.
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "WebhookVerification": ("scheme", "secret"),
+    "HttpHeader": ("name",),
+}
+
 #: What a request must be beyond its single fields.
 TOGETHER: Mapping[str, list[Mapping[str, Any]]] = {
+    "HttpResponse": [
+        {
+            "if": {
+                "required": ["status"],
+                "properties": {"status": {"enum": [204, 205, 304]}},
+            },
+            "then": {"not": {"required": ["body"]}},
+        }
+    ],
+    "WebhookVerification": [
+        {
+            "if": {"not": {"properties": {"scheme": {"const": "hmac_sha256"}}}},
+            "then": {
+                "not": {"anyOf": [{"required": [n]} for n in ("header", "prefix", "encoding")]}
+            },
+        }
+    ],
     "StartRunRequest": [
         {
             "if": {"required": ["lease_ttl"]},

@@ -82,7 +82,7 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
         "tags": ["hooks" if "Hook" in route.path.split("/")[1] else "runs"],
         "summary": route.summary,
         "description": schemas.comments[route.method.full_name],
-        "parameters": [*_path(route, schemas), *_query(route, schemas), *_headers(route)],
+        "parameters": [*_path(route, schemas), *_query(route, schemas)],
         "responses": _answers(route, schemas),
     }
     if route.has_body:
@@ -91,7 +91,7 @@ def _operation(route: Route, schemas: Schemas) -> dict[str, Any]:
         if route.example:
             media["example"] = dict(route.example)
         operation["requestBody"] = {
-            "required": bool(route.needs),
+            "required": True,
             "content": {"application/json": media},
         }
     return operation
@@ -138,24 +138,10 @@ def _query(route: Route, schemas: Schemas) -> list[Schema]:
     return found
 
 
-def _headers(route: Route) -> list[Schema]:
-    if not route.is_stream:
-        return []
-    return [
-        {
-            "name": "Last-Event-ID",
-            "in": "header",
-            "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
-            "description": "The last event that came, to go on behind it: "
-            f"`{POSITION[route.call]}` for browsers.",
-        }
-    ]
-
-
 def _answers(route: Route, schemas: Schemas) -> dict[str, Any]:
     answer = schemas.answer(route.answer)
     if route.is_stream:
-        content = {CONTENT_TYPE: {"schema": {"type": "string", "description": _stream(route)}}}
+        content = {CONTENT_TYPE: {"schema": _event(route)}}
     else:
         content = {"application/json": {"schema": answer}}
     description = schemas.comments.get(route.answer.full_name, "Done.")
@@ -168,16 +154,31 @@ def _answers(route: Route, schemas: Schemas) -> dict[str, Any]:
     return answers
 
 
-def _stream(route: Route) -> str:
-    if route.call == "WatchRun":
-        return (
-            "Server-sent events: `event`, whose data is an `Event` and whose id its `seq`; then "
-            "`end`. `failed` has an `Error`."
+def _event(route: Route) -> Schema:
+    """The schema of each event of a stream."""
+    names, text = (
+        (
+            ["event", "end"],
+            "`event`, whose data is an `Event` and whose id its `seq`; then `end`.",
         )
-    return (
-        "Server-sent events: `payload`, whose data is a `ReceivedPayload` and whose id its "
-        "`payload_seq`; then `closed`, with a `HookClosed`. `failed` has an `Error`."
+        if route.call == "WatchRun"
+        else (
+            ["payload", "closed"],
+            "`payload`, whose data is a `ReceivedPayload` and whose id its `payload_seq`; then "
+            "`closed`, with a `HookClosed`.",
+        )
     )
+    return {
+        "type": "object",
+        "description": f"Server-sent events: {text} `failed` has an `Error`. With the header "
+        f"`Last-Event-ID` the stream goes on behind that event, as with `{POSITION[route.call]}`.",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": [*names, "failed"]},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+            "id": {"type": "string", "pattern": "^[0-9]+$"},
+        },
+    }
 
 
 def _statuses(comment: str) -> set[int]:

@@ -317,5 +317,9 @@ def find(verb: str, path: str) -> tuple[Route, dict[str, str]] | None:
 
 
 def verbs_of(path: str) -> list[str]:
-    """The HTTP methods that a path has."""
-    return sorted({route.verb for route in ROUTES if route.pattern.fullmatch(path)})
+    """The HTTP methods that a path has: those of the template that says most of it."""
+    fitting = [route for route in ROUTES if route.pattern.fullmatch(path)]
+    if not fitting:
+        return []
+    best = max(fitting, key=lambda route: len(re.sub(r"\{\w+\}", "", route.template))).template
+    return sorted({route.verb for route in fitting if route.template == best})

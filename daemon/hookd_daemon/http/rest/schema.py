@@ -10,7 +10,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from hookd_daemon.http.rest import naming
-from hookd_daemon.http.rest.limits import TOGETHER, limits
+from hookd_daemon.http.rest.limits import REQUIRED, TOGETHER, limits
 from hookd_daemon.http.rest.writing import always_there
 
 Schema = dict[str, Any]
@@ -51,7 +51,11 @@ class Schemas:
         if name not in self.components:
             self.components[name] = {}
             self.components[name] = (
-                self.body(message, [field.name for field in message.fields])
+                self.body(
+                    message,
+                    [field.name for field in message.fields],
+                    REQUIRED.get(message.name, ()),
+                )
                 if suffix
                 else self._answered(message)
             )
@@ -149,7 +153,7 @@ class Schemas:
             field.name: value | {"examples": [{"amount": 5}]},
             field.name + naming.CONTENT_TYPE: {
                 "type": "string",
-                "pattern": r"^[a-z]+/([a-z.-]+\+)?json$",
+                "pattern": r"^(application/json|[a-z]+/[a-z0-9.-]+\+json)(; ?charset=utf-8)?$",
                 "maxLength": 256,
                 "description": f"What `{field.name}` is, if it is another kind of JSON than "
                 "application/json.",
