@@ -1,0 +1,45 @@
+"""What schemathesis cannot know of the API; loaded by it, see test_rest_schemathesis.
+
+Values for our own formats, and the rules that hold between values: schemathesis
+makes what the schema allows, and would take a refusal for a mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+# Sizes are in bytes, and the schema counts characters: letters of one byte.
+schemathesis.openapi.format(
+    "hookd-text",
+    st.text(st.characters(min_codepoint=1, max_codepoint=127), min_size=1, max_size=60),
+)
+schemathesis.openapi.format("hookd-page", st.just(""))
+schemathesis.openapi.format(
+    "hookd-duration",
+    st.one_of(
+        st.integers(1, 299).map(lambda n: f"{n}s"),
+        st.integers(100, 9999).map(lambda n: f"{n}ms"),
+        st.sampled_from(["0.5s", "1m30s", "2m"]),
+    ),
+)
+schemathesis.openapi.format(
+    "date-time", st.integers(1971, 9998).map(lambda year: f"{year}-01-31T12:00:00Z")
+)
+
+
+@schemathesis.hook
+def before_call(context: Any, case: Any, kwargs: Any) -> None:
+    """Has no call wait for long: nobody does what it waits for."""
+    for place in (case.body, case.query):
+        if isinstance(place, dict) and _is_duration(place.get("wait")):
+            place["wait"] = "1ms"
+
+
+def _is_duration(value: Any) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"([0-9.]+(ms|s|m)?)+", value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 300
