@@ -43,3 +43,19 @@ def _is_duration(value: Any) -> bool:
     if isinstance(value, str):
         return re.fullmatch(r"([0-9.]+(ms|s|m)?)+", value) is not None
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 300
+
+
+#: Why a request that the description allows may be refused: an id has other
+#: content, a run has no lease, a hook is no webhook, two claims are for one token.
+ABOUT_WHAT_THERE_IS = ("has no lease", "is no webhook", "payloads; it is", "two claims")
+
+
+@schemathesis.check
+def refused_only_for_what_there_is(ctx: Any, response: Any, case: Any) -> None:
+    """Requests that the description allows are wrong for no other reason."""
+    if response.status_code == 400 and case.meta.generation.mode.is_positive:
+        error = response.json()["error"]
+        told = error["message"]
+        assert error["reason"] == "ID_REUSED" or any(why in told for why in ABOUT_WHAT_THERE_IS), (
+            told
+        )

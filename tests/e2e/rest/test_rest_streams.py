@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.rest.client import Event, Rest
+from tests.e2e.rest.client import Answer, Event, Rest
 from tests.support.api import Api
 from tests.support.concurrency import eventually
 from tests.support.daemon import PATIENCE, Daemon, running
@@ -143,3 +144,35 @@ def test_a_draining_daemon_ends_streams_and_answers_waits(tmp_path: Path) -> Non
         waiter.join(PATIENCE)
         assert waited == [503]
         assert '"level": "error"' not in daemon.log
+
+
+def test_a_webhook_is_served_by_a_program_without_grpc(rest: Rest) -> None:
+    rest.start("r")
+    hook = rest.post(
+        "/v1/runs/r/hooks", hook_id="h", token="orders", webhook={"manual": {"within": "30s"}}
+    ).json["hook"]
+    assert hook["webhook"] == {"manual": {"within": "30s"}}
+    path = hook["url"].removeprefix(f"http://{rest.address}")
+    told: list[Answer] = []
+    sender = threading.Thread(
+        target=lambda: told.append(rest.send("POST", f"{path}/more?x=1", b"hello"))
+    )
+    sender.start()
+    with rest.stream("/v1/runs/r/hooks/h/payloads") as (_, events):
+        received = next(events).data
+    kind = "application/vnd.hookd.webhook-request+json"
+    assert received["payload_content_type"] == kind
+    request = received["payload"]
+    assert (request["method"], request["path"], request["query"]) == ("POST", "/more", "x=1")
+    assert base64.b64decode(request["body"]) == b"hello"
+    answer = {
+        "status": 201,
+        "headers": [{"name": "x-order", "value": "42"}],
+        "body": base64.b64encode(b"thanks").decode(),
+    }
+    respond = "/v1/runs/r/hooks/h/payloads/1:respond"
+    assert rest.post(respond, **answer).json == {"already_answered": False}
+    assert rest.post(respond, **answer).json == {"already_answered": True}
+    assert rest.post(respond, status=500).error["reason"] == "ID_REUSED"
+    sender.join(PATIENCE)
+    assert (told[0].status, told[0].headers["x-order"], told[0].text) == (201, "42", "thanks")

@@ -140,11 +140,10 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return f'<a href="#schema-{name}">{name}</a>'
     if "enum" in schema:
         return " | ".join(f"<code>{escape(value)}</code>" for value in schema["enum"])
-    if "anyOf" in schema:
-        return " or ".join(_kind(each) for each in schema["anyOf"])
     if schema.get("type") == "array":
         return f"array of {_kind(schema['items'])}"
-    words = [schema.get("type", "any JSON")]
+    kind = schema.get("type", "any JSON")
+    words = [kind if isinstance(kind, str) else " or ".join(kind)]
     for key, word in _BOUNDS.items():
         if key in schema:
             words.append(f"{word} {schema[key]}")
