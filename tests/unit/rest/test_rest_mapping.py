@@ -24,7 +24,7 @@ from hookd.v1.run_service_pb2 import ListRunsRequest, StartRunRequest
 from hookd_daemon.errors import InvalidArgumentError
 from hookd_daemon.http.rest import naming
 from hookd_daemon.http.rest.reading import read
-from hookd_daemon.http.rest.text import MAX_DEPTH, load
+from hookd_daemon.http.rest.text import MAX_DEPTH, MAX_VALUES, load
 from hookd_daemon.http.rest.writing import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -314,6 +314,15 @@ def test_what_is_wrong_is_named(body: str, field: str, why: str) -> None:
     assert caught.value.field == field
     assert why in caught.value.description
     assert len(caught.value.message) < 600
+
+
+def test_there_are_only_so_many_values() -> None:
+    most = b'{"input":[' + b"0," * (MAX_VALUES - 4) + b"0]}"
+    assert len(load(most)["input"]) == MAX_VALUES - 3
+    with pytest.raises(InvalidArgumentError, match="at most 500000 values; it has 600003"):
+        load(b'{"input":[' + b"0," * 600_000 + b"0]}")
+    # Those in texts are none.
+    assert load(b'{"input":"' + b'[,{\\"' * 600_000 + b'"}')
 
 
 def test_deep_payloads_are_taken_up_to_the_limit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from typing import ParamSpec, TypeVar
 
 from google.protobuf.message import Message
 from starlette.datastructures import Headers
@@ -29,6 +30,12 @@ from hookd_daemon.http.rest.writing import write
 from hookd_daemon.logs import get_logger
 
 log = get_logger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: JSON of so many bytes is read or written within a millisecond or two.
+_LARGE_BYTES = 64 * 1024
 
 
 class Endpoint:
@@ -57,7 +64,7 @@ class Endpoint:
                 await EventStream(route, asked.stream).respond(scope, receive, send)
                 return
             answer = await while_connected(asked.receive_later, asked.answer())
-            response = json_response(write(answer))
+            response = json_response(await _aside(answer.ByteSize(), write, answer))
         except DisconnectedError:
             return
         except (HookdError, HttpError) as error:
@@ -123,7 +130,7 @@ class _Asked:
                 headers.get("content-length"),
                 waits_for_word="expect" in headers,
             )
-            fill_from_body(route, request, body)
+            await _aside(len(body), fill_from_body, route, request, body)
         if route.is_stream:
             go_on(route, request, headers.get("last-event-id"))
         self._read.set()
@@ -132,6 +139,13 @@ class _Asked:
     def _named(self, error: InvalidArgumentError) -> InvalidArgumentError:
         """An error that calls its field what it is called here."""
         return InvalidArgumentError(self._route.outer_name(error.field), error.description)
+
+
+async def _aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Does what takes long for a large message in a thread: other calls go on meanwhile."""
+    if size <= _LARGE_BYTES:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 def _routed(verb: str, path: str) -> tuple[Route, Mapping[str, str]]:

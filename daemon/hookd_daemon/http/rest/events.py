@@ -15,7 +15,6 @@ from typing import Any
 from google.protobuf.message import Message
 from starlette.types import Receive, Scope, Send
 
-from hookd_daemon.api.transport import SLOW_READER_S
 from hookd_daemon.errors import HookdError, InvalidArgumentError
 from hookd_daemon.http.call import disconnected
 from hookd_daemon.http.rest.errors import HttpError, body_of, refusal
@@ -98,7 +97,7 @@ class EventStream:
         """Sends all of it, until it ends or the client goes."""
 
         async def put(text: str, *, more: bool = True) -> None:
-            async with asyncio.timeout(SLOW_READER_S), self._sending:
+            async with self._sending:
                 if not self._started:
                     self._started = True
                     await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -133,8 +132,6 @@ class EventStream:
                     await put(events_of(message))
             ended = self._route.call == "WatchRun"
             await put(_event("end", "{}") if ended else "", more=False)
-        except TimeoutError:
-            return  # the reader takes nothing; he is cut off
         except (HookdError, HttpError) as error:
             await refuse(error)
         except Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from hookd_daemon.errors import InvalidArgumentError
@@ -14,7 +15,13 @@ MAX_DEPTH = 100
 #: What the whole body is called in errors.
 BODY = "body"
 
+#: How many values there may be, in all arrays and objects.
+MAX_VALUES = 500_000
+
 _NO_TEXT = "is no text: half of a surrogate pair stands alone"
+_NO_NUMBER = "must be a number that a double can hold"
+_DEEP = "is too deep"
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 class _Object(dict[str, Any]):
@@ -48,6 +55,7 @@ def load(data: bytes) -> Any:
     Raises:
         InvalidArgumentError: it is none, or not unambiguous; names the place.
     """
+    _check_size(data)
     try:
         value = _DECODER.decode(data.decode())
     except UnicodeDecodeError as error:
@@ -63,37 +71,84 @@ def load(data: bytes) -> Any:
     except ValueError:
         # Python reads no numbers of more than 4300 digits.
         raise InvalidArgumentError(BODY, "has a number of too many digits") from None
-    _check(value, "", 0)
+    found = _fault(value, 0)
+    if found is not None:
+        raise found.error()
     return value
 
 
-def _check(value: Any, path: str, depth: int) -> None:
-    if isinstance(value, str):
-        if not value.isascii():
-            _check_text(value, path)
-    elif isinstance(value, _Object):
-        if value.twice is not None:
-            raise InvalidArgumentError(joined(path, value.twice), "stands there twice")
+def _check_size(data: bytes) -> None:
+    """Refuses what would take seconds to read: millions of small values."""
+    if _values(data) > MAX_VALUES and (values := _values(_STRING.sub(b"", data))) > MAX_VALUES:
+        raise InvalidArgumentError(
+            BODY,
+            f"must have at most {MAX_VALUES} values; it has {values}. A large payload can be sent "
+            "as bytes, in the field with _raw behind its name",
+        )
+
+
+def _values(data: bytes) -> int:
+    return 1 + data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
+class _Fault:
+    """Something wrong, and the way to it from the inside out."""
+
+    def __init__(self, why: str, *way: str | int) -> None:
+        self.why = why
+        self.way = list(way)
+
+    def error(self) -> InvalidArgumentError:
+        path = ""
+        for step in reversed(self.way):
+            path = f"{path}[{step}]" if isinstance(step, int) else joined(path, step)
+        return (
+            _too_deep(path) if self.why == _DEEP else InvalidArgumentError(path or BODY, self.why)
+        )
+
+
+def _fault(value: Any, depth: int) -> _Fault | None:
+    """The first thing in a value that is wrong; this is done for each of up to MAX_VALUES."""
+    kind = type(value)
+    if kind is str:
+        return None if value.isascii() or _is_text(value) else _Fault(_NO_TEXT)
+    if kind is float:
+        return None if math.isfinite(value) else _Fault(_NO_NUMBER)
+    if kind is _Object:
+        return _fault_of_object(value, depth)
+    if kind is list:
         if depth == MAX_DEPTH:
-            raise _too_deep(path)
-        for name, item in value.items():
-            if not name.isascii():
-                _check_text(name, path or BODY)
-            _check(item, joined(path, name), depth + 1)
-    elif isinstance(value, list):
-        if depth == MAX_DEPTH:
-            raise _too_deep(path)
+            return _Fault(_DEEP)
         for place, item in enumerate(value):
-            _check(item, f"{path}[{place}]", depth + 1)
-    elif isinstance(value, _NotJson) or (isinstance(value, float) and not math.isfinite(value)):
-        raise InvalidArgumentError(path or BODY, "must be a number that a double can hold")
+            found = _fault(item, depth + 1)
+            if found is not None:
+                found.way.append(place)
+                return found
+        return None
+    return _Fault(_NO_NUMBER) if kind is _NotJson else None
 
 
-def _check_text(value: str, path: str) -> None:
+def _fault_of_object(value: _Object, depth: int) -> _Fault | None:
+    if value.twice is not None:
+        return _Fault("stands there twice", value.twice)
+    if depth == MAX_DEPTH:
+        return _Fault(_DEEP)
+    for name, item in value.items():
+        if not name.isascii() and not _is_text(name):
+            return _Fault(_NO_TEXT)
+        found = _fault(item, depth + 1)
+        if found is not None:
+            found.way.append(name)
+            return found
+    return None
+
+
+def _is_text(value: str) -> bool:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidArgumentError(path or BODY, _NO_TEXT) from None
+        return False
+    return True
 
 
 def _too_deep(path: str) -> InvalidArgumentError:
