@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.rest.client import JSON, Rest
-from tests.support.daemon import PATIENCE, Daemon
+from tests.support.daemon import PATIENCE, Daemon, running
 
 MIB = 1 << 20
 
@@ -214,3 +215,37 @@ def test_answers_are_kept_by_nobody(rest: Rest) -> None:
     for answer in (rest.get("/v1/runs/r"), rest.get("/v1/runs/nobody")):
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_project_over_its_quota_is_told_when_to_come_back(tmp_path: Path) -> None:
+    with running(tmp_path, "--max-calls-per-second=1", "--max-active-runs=1") as daemon:
+        rest = Rest(daemon.http)
+        answers = [rest.get("/v1/runs") for _ in range(3)]
+        refused = next(answer for answer in answers if answer.status != 200)
+        assert (refused.status, refused.error["reason"]) == (429, "LIMIT_EXCEEDED")
+        assert refused.error["metadata"]["limit"] == "calls_per_second"
+        assert int(refused.headers["retry-after"]) >= 1
+        other = Rest(daemon.http, "other")
+        assert other.start("r").status == 200
+        assert other.get("/v1/runs/r/events:watch").status == 429
+
+
+def test_calls_over_http_are_counted_as_those_of_grpc(rest: Rest) -> None:
+    def counted(status: str) -> float:
+        (line,) = (
+            line
+            for line in rest.send("GET", "/metrics").text.splitlines()
+            if line.startswith("hookd_request_duration_seconds_count")
+            and "GetRun" in line
+            and f'"{status}"' in line
+        )
+        return float(line.rpartition(" ")[2])
+
+    rest.get("/v1/runs/nobody")
+    rest.get("/v1/runs/%FF")
+    before = counted("NOT_FOUND")
+    wrong = counted("INVALID_ARGUMENT")
+    rest.get("/v1/runs/nobody")
+    rest.get("/v1/runs/%FF")
+    assert counted("NOT_FOUND") == before + 1
+    assert counted("INVALID_ARGUMENT") == wrong + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rest.client import Answer, Event, Rest
+from tests.e2e.rest.client import JSON, Answer, Event, Rest
 from tests.support.api import Api
 from tests.support.concurrency import eventually
 from tests.support.daemon import PATIENCE, Daemon, running
@@ -66,6 +66,15 @@ def test_a_payload_with_line_ends_is_one_event(rest: Rest, api: Api) -> None:
     api.resume("t", '{\r\n "a":\n 1\r}')
     with rest.stream("/v1/runs/r/hooks/h/payloads") as (_, events):
         assert next(events).data["payload"] == {"a": 1}
+
+
+def test_a_payload_carries_the_trace_of_its_sender(rest: Rest) -> None:
+    rest.start("r", claims=[{"hook_id": "h", "token": "t"}])
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = JSON | {"traceparent": trace}
+    assert rest.send("POST", rest.url("/v1/hooks/t:resume"), b"{}", headers).status == 200
+    with rest.stream("/v1/runs/r/hooks/h/payloads") as (_, events):
+        assert next(events).data["traceparent"] == trace
 
 
 def test_a_stream_is_open_before_anything_comes(rest: Rest) -> None:
