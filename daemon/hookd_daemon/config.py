@@ -229,7 +229,7 @@ class Settings(BaseModel):
     )
     http: Annotated[str | None, BeforeValidator(_http)] = Field(
         default="127.0.0.1:4666",
-        description="Address of the JSON API (/v1/docs), /metrics, /healthz and /readyz, "
+        description="Address of the JSON API (/v1/docs), webhooks, /metrics, /healthz, /readyz, "
         'HOST:PORT; port 0 picks a free one, "" turns them off.',
     )
     public_url: Annotated[str | None, BeforeValidator(_public_url)] = Field(
