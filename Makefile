@@ -52,6 +52,7 @@ lint: $(READY) $(NODE) ## check style, types, protos and stubs; changes nothing
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest hookd_daemon._native
 	$(BIN)/python scripts/generate_stubs.py --check
+	$(BIN)/python scripts/generate_comments.py --check
 	cd proto && $(BUF) lint && $(BUF) build -o /dev/null && $(BUF) format --diff --exit-code
 	$(CARGO) fmt $(CRATE) --check
 	$(CARGO) fmt --manifest-path bench/loadgen/Cargo.toml --check
@@ -65,8 +66,9 @@ format: $(READY) $(NODE) ## put everything into the form that lint asks for
 	cd proto && $(BUF) format --write
 	$(CARGO) fmt $(CRATE)
 
-proto: $(READY) ## generate the Python stubs from the protos
+proto: $(READY) ## generate the Python stubs, and the comments, from the protos
 	$(BIN)/python scripts/generate_stubs.py
+	$(BIN)/python scripts/generate_comments.py
 
 serve: $(READY) ## run a daemon on ./hookd-data
 	$(BIN)/hookd serve --data-dir ./hookd-data $(SERVE_ARGS)

@@ -45,7 +45,10 @@ from hookd_daemon.dispatch.survey import Survey
 from hookd_daemon.dispatch.unserved import Unserved
 from hookd_daemon.errors import status_name
 from hookd_daemon.http.app import build_app
+from hookd_daemon.http.calls import Calls
+from hookd_daemon.http.guard import Guard
 from hookd_daemon.http.health import health_routes
+from hookd_daemon.http.rest.mount import rest_routes
 from hookd_daemon.http.server import HttpServer
 from hookd_daemon.http.webhooks.ingress import Ingress
 from hookd_daemon.http.webhooks.routes import webhook_routes
@@ -250,9 +253,19 @@ class Daemon:
         http_server = None
         http_address = None
         if settings.http_address is not None:
+            calls = Calls(
+                services, door, gate, telemetry.tracing, telemetry.metrics, backend.admission
+            )
+            guard = Guard(
+                lambda: door.required,
+                settings.http_address.host,
+                "https" if certificates else "http",
+                settings.public_url,
+            )
             app = build_app(
                 health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics),
                 webhook_routes(Ingress(backend, gate, SecretFiles(settings.secrets_dir))),
+                rest_routes(calls, guard, settings.max_token_bytes),
             )
             tls = certificates.http_context() if certificates else None
             http_server = HttpServer(settings.http_address, app, tls=tls)

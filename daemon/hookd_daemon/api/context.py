@@ -38,5 +38,8 @@ class CallContext(ABC):
             LimitExceededError: there are too many streams and waits.
         """
 
+    def accepted(self) -> None:  # noqa: B027 - most have no use for it
+        """Is told that a stream is going to be answered, though maybe nothing comes for long."""
+
     def has_place(self, place: Place) -> None:  # noqa: B027 - most have no use for it
         """Is told of its place among the calls of its project, which it leaves while it waits."""

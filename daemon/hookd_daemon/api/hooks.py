@@ -258,6 +258,7 @@ class HookService:
         project = validate.project(request.project)
         run_id, hook_id = _reference(request.ref)
         view = await self._backend.run(lookup.load_hook, None, project, run_id, hook_id)
+        call.accepted()
         uid, after = view.run.uid, request.after_payload_seq
         listening = (topics.hook(uid, hook_id), topics.run_ended(uid))
         with self._backend.store.subscribe(*listening) as news:

@@ -211,6 +211,7 @@ class RunService:
         project = validate.project(request.project)
         run_id = validate.identifier("run_id", request.run_id)
         view = await self._read(call, request.project, run_id)
+        call.accepted()
         after = request.after_seq
         with self._backend.store.subscribe(topics.run_log(view.run.uid)) as grown:
             while True:

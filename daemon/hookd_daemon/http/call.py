@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -23,16 +23,23 @@ class HttpCall(CallContext):
     Args:
         headers: of the request, names in lower case: its metadata.
         gate: how many calls and waits there may be.
+        accepted: see ``CallContext.accepted``.
 
     Attributes:
         caller: who calls; set when he was let in.
     """
 
-    __slots__ = ("_gate", "_headers", "_place", "caller")
+    __slots__ = ("_accepted", "_gate", "_headers", "_place", "caller")
 
     caller: Caller
 
-    def __init__(self, headers: Mapping[str, str], gate: Gate) -> None:
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        gate: Gate,
+        accepted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._accepted = accepted
         self._headers = headers
         self._gate = gate
         self._place: Place | None = None
@@ -57,6 +64,10 @@ class HttpCall(CallContext):
         with self._gate.long_wait(self._place), self.caller.stay():
             yield
 
+    def accepted(self) -> None:
+        """See ``CallContext.accepted``."""
+        self._accepted()
+
     def has_place(self, place: Place) -> None:
         """See ``CallContext.has_place``."""
         self._place = place
@@ -77,7 +88,7 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         DisconnectedError: he has gone.
     """
     task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(_disconnected(receive))
+    gone = asyncio.ensure_future(disconnected(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -89,6 +100,7 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(task, gone, return_exceptions=True)
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client of a request that was read whole has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
@@ -23,7 +23,7 @@ from hookd_daemon.api.quotas import Admission
 from hookd_daemon.auth.door import Caller, Door
 from hookd_daemon.auth.roles import LEAST
 from hookd_daemon.errors import HookdError
-from hookd_daemon.http.call import HttpCall
+from hookd_daemon.http.call import DisconnectedError, HttpCall
 from hookd_daemon.telemetry.metrics import Metrics
 from hookd_daemon.telemetry.tracing import Tracing
 
@@ -64,7 +64,7 @@ class Calls:
     async def answer(
         self,
         path: str,
-        request: Any,
+        request: Message | Callable[[], Awaitable[Message]],
         headers: Mapping[str, str],
         *,
         caller: Caller | None = None,
@@ -73,7 +73,8 @@ class Calls:
 
         Args:
             path: the method, as ``/hookd.v1.RunService/GetRun``; one with a single answer.
-            request: what is asked; the message of the method.
+            request: what is asked: the message of the method, or what makes it
+                once the caller is let in.
             headers: of the HTTP request, names in lower case.
             caller: who asks, if he was let in by other means than a key in the headers.
 
@@ -83,12 +84,14 @@ class Calls:
         with self._watched(path, headers):
             call = HttpCall(headers, self.gate)
             call.caller = self._enter(path, call, caller)
+            # A slow sender of a request takes no place among the calls.
+            message = await request() if callable(request) else request
             self.gate.enter()
             try:
-                check_project(request, call)
+                check_project(message, call)
                 handler = self._handlers[path]
                 answered: Message = await self._admission.answer(
-                    path, request, request.ByteSize(), call, handler
+                    path, cast("Any", message), message.ByteSize(), call, handler
                 )
                 return answered
             finally:
@@ -101,14 +104,25 @@ class Calls:
         headers: Mapping[str, str],
         *,
         caller: Caller | None = None,
+        accepted: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[Message]:
         """Answers a call whose answer is a stream; see ``answer``.
 
         To be closed by whoever iterates it, in the task that does.
+
+        Args:
+            path: see ``answer``.
+            request: see ``answer``.
+            headers: see ``answer``.
+            caller: see ``answer``.
+            accepted: told that the call is not refused, which may be long before
+                the first message comes.
         """
         with self._watched(path, headers):
-            call = HttpCall(headers, self.gate)
+            call = HttpCall(headers, self.gate, accepted)
             call.caller = self._enter(path, call, caller)
+            if callable(request):
+                request = await request()
             with self.gate.stream(), call.caller.stay() as stay:
                 check_project(request, call)
                 await self._admission.open(path, request, call)
@@ -135,7 +149,7 @@ class Calls:
             except HookdError as error:
                 code = error.code.name
                 raise
-            except (asyncio.CancelledError, GeneratorExit):
+            except (asyncio.CancelledError, GeneratorExit, DisconnectedError):
                 code = "CANCELLED"
                 raise
             except Exception as error:

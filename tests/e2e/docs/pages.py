@@ -4,8 +4,9 @@ What a block is follows from the word after its fence:
 
 ``python``   a program. ``await`` may stand outside of functions, as it may in
              ``python -m asyncio``. It is run with HOOKD_ADDRESS and
-             HOOKD_PROJECT set. With the name of a file behind it, it is not
-             run but written to the folder of the page, for what follows.
+             HOOKD_PROJECT set, and HOOKD_URL to that of the HTTP port. With the
+             name of a file behind it, it is not run but written to the folder of
+             the page, for what follows.
 ``js``       the same for Node, with ``@grpc/grpc-js`` and
              ``@grpc/proto-loader`` at hand, in the top directory.
 ``console``  lines after ``$`` are run by bash, all of a block in one shell

@@ -41,6 +41,7 @@ def test_examples_run(
 ) -> None:
     monkeypatch.setenv("HOOKD_ADDRESS", shared_daemon.address)
     monkeypatch.setenv("HOOKD_PROJECT", unique("docs"))
+    monkeypatch.setenv("HOOKD_URL", f"http://{shared_daemon.http}")
     monkeypatch.delenv("HOOKD_API_KEY", raising=False)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     monkeypatch.setenv("NODE_PATH", str(NODE_MODULES))
