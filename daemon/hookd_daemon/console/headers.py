@@ -22,7 +22,9 @@ POLICY = "; ".join(
 SECURITY: Mapping[str, str] = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # Nothing goes to other sites. With "no-referrer" browsers would not say to
+    # the daemon either where a form comes from: it would have no Origin.
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",

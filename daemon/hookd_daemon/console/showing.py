@@ -20,9 +20,9 @@ SHOWN_BYTES = 16 * 1024
 #: JSON up to so many bytes is laid out anew.
 PRETTY_BYTES = 64 * 1024
 _HEX_BYTES = 256
-#: Control, format, surrogate, private and unassigned characters, separators
-#: of lines and paragraphs: what cannot be seen, or turns around what can.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Control, format, surrogate, private and unassigned characters, separators:
+#: what cannot be seen, or turns around what can. Plain spaces can, but at an end.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
 def visible(text: str, keep: str = "") -> Markup:
@@ -34,8 +34,10 @@ def visible(text: str, keep: str = "") -> Markup:
     """
     out: list[str] = []
     plain: list[str] = []
-    for char in text:
-        if char in keep or unicodedata.category(char) not in _UNSEEN:
+    first, last = len(text) - len(text.lstrip(" ")), len(text.rstrip(" "))
+    for place, char in enumerate(text):
+        at_an_end = not keep and char == " " and not first <= place < last
+        if not at_an_end and (char in keep or char == " " or not _is_unseen(char)):
             plain.append(char)
             continue
         out.append(str(escape("".join(plain))))
@@ -45,15 +47,19 @@ def visible(text: str, keep: str = "") -> Markup:
     return Markup("".join(out))  # noqa: S704 - every part was escaped
 
 
+def _is_unseen(char: str) -> bool:
+    return unicodedata.category(char) in _UNSEEN
+
+
 def _name(char: str) -> str:
     number = ord(char)
-    simple = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+    simple = {" ": "␣", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
     return simple.get(char, f"\\u{{{number:x}}}")
 
 
 def plain_name(text: str) -> str:
     """A text for a title or a label, with what cannot be seen written out."""
-    return "".join(_name(char) if unicodedata.category(char) in _UNSEEN else char for char in text)
+    return "".join(_name(char) if char != " " and _is_unseen(char) else char for char in text)
 
 
 def short(text: str, size: int = SHORT) -> Markup:
