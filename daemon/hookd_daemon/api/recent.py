@@ -75,15 +75,16 @@ class RecentConflicts:
 
     Attributes:
         changes: grows whenever there may be one more.
+        waiting_bytes: bytes of batches that nobody has looked at.
     """
 
-    __slots__ = ("_bytes", "_kept", "_last", "_waiting", "changes")
+    __slots__ = ("_kept", "_last", "_waiting", "changes", "waiting_bytes")
 
     def __init__(self) -> None:
         self.changes = 0
         self._kept: deque[RecentConflict] = deque(maxlen=MOST_CONFLICTS)
         self._waiting: deque[_Single | _Batch] = deque()
-        self._bytes = 0
+        self.waiting_bytes = 0
         self._last = 0
 
     def note(
@@ -110,17 +111,19 @@ class RecentConflicts:
             streamed: it is one of a ``ClaimStream``.
         """
         if MARK in answer:
-            self._bytes += len(request) + len(answer)
+            self.waiting_bytes += len(request) + len(answer)
             self._add(_Batch(at_ms, request, answer, streamed, traceparent))
 
     def _add(self, item: _Single | _Batch) -> None:
         self.changes += 1
         waiting = self._waiting
         waiting.append(item)
-        while len(waiting) > 1 and (self._bytes > MOST_BYTES or len(waiting) > MOST_CONFLICTS):
+        while len(waiting) > 1 and (
+            self.waiting_bytes > MOST_BYTES or len(waiting) > MOST_CONFLICTS
+        ):
             dropped = waiting.popleft()
             if isinstance(dropped, _Batch):
-                self._bytes -= len(dropped.request) + len(dropped.answer)
+                self.waiting_bytes -= len(dropped.request) + len(dropped.answer)
 
     def newest_first(self) -> Iterator[RecentConflict]:
         """The conflicts that are kept, the last one first."""
@@ -129,7 +132,7 @@ class RecentConflicts:
             if isinstance(item, _Single):
                 self._keep(item)
             else:
-                self._bytes -= len(item.request) + len(item.answer)
+                self.waiting_bytes -= len(item.request) + len(item.answer)
                 for single in _conflicts_of(item):
                     self._keep(single)
         return reversed(self._kept)
