@@ -38,9 +38,10 @@ def number(value: float) -> str:
     """A number with about three digits that matter."""
     if value >= 10_000_000:
         return f"{value / 1_000_000:,.0f} M"
-    if value >= 100 or value == int(value):
+    if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    text = f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+    return text.rstrip("0").rstrip(".")
 
 
 def draw(series: Series) -> Chart:
