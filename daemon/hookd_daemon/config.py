@@ -229,8 +229,8 @@ class Settings(BaseModel):
     )
     http: Annotated[str | None, BeforeValidator(_http)] = Field(
         default="127.0.0.1:4666",
-        description="Address of /metrics, /healthz and /readyz, HOST:PORT; port 0 picks a free "
-        'one, "" turns them off.',
+        description="Address of the console, /metrics, /healthz and /readyz, HOST:PORT; port 0 "
+        'picks a free one, "" turns them off.',
     )
     public_url: Annotated[str | None, BeforeValidator(_public_url)] = Field(
         default=None,

@@ -27,7 +27,7 @@ from hookd_daemon.store.tx import Topic
 #: So many pages are kept fresh at one time.
 MOST_PAGES = 64
 #: Between two looks there are at least and at most so many seconds.
-LEAST_PAUSE_S = 0.25
+LEAST_PAUSE_S = 0.5
 MOST_PAUSE_S = 0.5
 #: A browser that has gone is noticed by what is sent, at least so often.
 HEARTBEAT_S = 15.0

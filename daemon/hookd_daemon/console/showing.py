@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 import time
-import unicodedata
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -17,12 +18,13 @@ from markupsafe import Markup, escape
 SHORT = 64
 #: So many bytes of a payload are shown.
 SHOWN_BYTES = 16 * 1024
-#: JSON up to so many bytes is laid out anew.
-PRETTY_BYTES = 64 * 1024
 _HEX_BYTES = 256
-#: Control, format, surrogate, private and unassigned characters, separators:
-#: what cannot be seen, or turns around what can. Plain spaces can, but at an end.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+#: What may have to be written out: all but visible ASCII and the space. Of it,
+#: ``str.isprintable`` refuses control, format, surrogate, private and unassigned
+#: characters, and separators: what cannot be seen, or turns around what can.
+_RARE = re.compile("([^ -~]+)")
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{},:]|[^][\s{},:"]+')
+_ESCAPED_SPACE = '<span class="esc">␣</span>'
 
 
 def visible(text: str, keep: str = "") -> Markup:
@@ -32,34 +34,33 @@ def visible(text: str, keep: str = "") -> Markup:
         text: any text.
         keep: characters that stay as they are, such as line ends.
     """
-    out: list[str] = []
-    plain: list[str] = []
-    first, last = len(text) - len(text.lstrip(" ")), len(text.rstrip(" "))
-    for place, char in enumerate(text):
-        at_an_end = not keep and char == " " and not first <= place < last
-        if not at_an_end and (char in keep or char == " " or not _is_unseen(char)):
-            plain.append(char)
-            continue
-        out.append(str(escape("".join(plain))))
-        plain.clear()
-        out.append(f'<span class="esc">{_name(char)}</span>')
-    out.append(str(escape("".join(plain))))
+    inner = text if keep else text.strip(" ")
+    before = len(text) - len(text.lstrip(" ")) if not keep else 0
+    after = len(text) - before - len(inner)
+    out = [_ESCAPED_SPACE * before]
+    for place, part in enumerate(_RARE.split(inner)):
+        # Every other part is of those that have to be looked at one by one.
+        out.append(_each_visible(part, keep) if place % 2 else str(escape(part)))
+    out.append(_ESCAPED_SPACE * after)
     return Markup("".join(out))  # noqa: S704 - every part was escaped
 
 
-def _is_unseen(char: str) -> bool:
-    return unicodedata.category(char) in _UNSEEN
+def _each_visible(text: str, keep: str) -> str:
+    return "".join(
+        char if char in keep or char.isprintable() else f'<span class="esc">{_name(char)}</span>'
+        for char in text
+    )
 
 
 def _name(char: str) -> str:
     number = ord(char)
-    simple = {" ": "␣", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
+    simple = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"}
     return simple.get(char, f"\\u{{{number:x}}}")
 
 
 def plain_name(text: str) -> str:
     """A text for a title or a label, with what cannot be seen written out."""
-    return "".join(_name(char) if char != " " and _is_unseen(char) else char for char in text)
+    return "".join(char if char.isprintable() else _name(char) for char in text)
 
 
 def short(text: str, size: int = SHORT) -> Markup:
@@ -172,27 +173,28 @@ def trace_id(traceparent: str) -> str:
     return parts[1] if len(parts) >= 4 else ""
 
 
-def payload(value: Payload) -> Markup:
-    """A payload: JSON laid out, text as it is, other bytes in hexadecimal digits."""
+def payload(value: Payload, most: int = SHOWN_BYTES) -> Markup:
+    """A payload: JSON laid out, text as it is, other bytes in hexadecimal digits.
+
+    Args:
+        value: the payload.
+        most: how many bytes of it to show.
+    """
     data, kind = value.data, value.content_type
     if not data:
         return Markup('<span class="none">empty</span>')
     note = Markup('<span class="kind">{} · {}</span>').format(
         plain_name(kind or "no content type"), size(len(data))
     )
-    try:
-        text = data[: PRETTY_BYTES if len(data) <= PRETTY_BYTES else SHOWN_BYTES].decode(
-            errors="strict" if len(data) <= PRETTY_BYTES else "ignore"
-        )
-    except UnicodeDecodeError:
-        text = ""
-    if not text or ("\0" in text and not _is_json(kind)):
+    text = _text_of(data, most)
+    if text is None:
         lines = [data[i : i + 16].hex(" ") for i in range(0, min(len(data), _HEX_BYTES), 16)]
         body, cut = escape("\n".join(lines)), len(data) > _HEX_BYTES
     else:
-        text = _pretty(text) if _is_json(kind) and len(data) <= PRETTY_BYTES else text
-        cut = len(text) > SHOWN_BYTES or len(data) > PRETTY_BYTES
-        body = visible(text[:SHOWN_BYTES], keep="\n\t")
+        cut = len(data) > most
+        if _is_json(kind) and not cut:
+            text = _pretty(text)
+        body = visible(text, keep="\n\t")
     more = Markup('\n<span class="cut">… the rest is not shown</span>') if cut else ""
     return Markup(
         '<figure class="payload"><figcaption>{}</figcaption><pre>{}{}</pre></figure>'
@@ -201,16 +203,23 @@ def payload(value: Payload) -> Markup:
 
 def brief(value: Payload, most: int = 80) -> Markup:
     """A payload in one line."""
-    try:
-        text = value.data[: 4 * most].decode(errors="ignore")
-    except UnicodeDecodeError:  # pragma: no cover - errors are ignored
-        text = ""
     if not value.data:
         return Markup('<span class="none">empty</span>')
-    if not text or "\0" in text:
+    text = _text_of(value.data, 4 * most)
+    if text is None:
         return Markup('<span class="none">{} of bytes</span>').format(size(len(value.data)))
-    cut = "…" if len(text) > most else ""
+    cut = "…" if len(text) > most or len(value.data) > 4 * most else ""
     return Markup('<code class="brief"><bdi>{}{}</bdi></code>').format(visible(text[:most]), cut)
+
+
+def _text_of(data: bytes, most: int) -> str | None:
+    """The first bytes as text; None if they are none."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        text = decoder.decode(data[:most], final=len(data) <= most)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def _is_json(kind: str) -> bool:
@@ -219,10 +228,31 @@ def _is_json(kind: str) -> bool:
 
 
 def _pretty(text: str) -> str:
+    """JSON laid out anew, with its numbers and strings as they were written."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        json.loads(text)
     except (ValueError, RecursionError):
         return text
+    out: list[str] = []
+    depth = used = 0
+    before = ""
+    for part in _JSON_TOKEN.findall(text):
+        if part in "]}":
+            depth -= 1
+        if before in ("[", "{", ",") or part in "]}":
+            if before + part not in ("[]", "{}"):
+                out.append("\n" + "  " * depth)
+                used += 2 * depth
+        elif before == ":":
+            out.append(" ")
+        if part in "[{":
+            depth += 1
+        # Deep nesting would be mostly spaces.
+        if used > 4 * SHOWN_BYTES:
+            return text
+        out.append(part)
+        before = part
+    return "".join(out)
 
 
 def address(path: str, **query: str | int) -> str:

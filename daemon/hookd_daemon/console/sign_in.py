@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from hookd_daemon.auth.roles import Role
 from hookd_daemon.console.showing import address
-from hookd_daemon.console.visit import FormRefusedError
+from hookd_daemon.console.visit import MOST_SIGN_IN_BYTES, FormRefusedError
 from hookd_daemon.errors import HookdError
 from hookd_daemon.logs import get_logger
 
@@ -55,7 +55,7 @@ class SignIn:
         """Signs in."""
         reception = self._console.reception
         visit = reception.anybody(request)
-        form = await reception.form(visit)
+        form = await reception.form(visit, MOST_SIGN_IN_BYTES)
         remote = request.client.host if request.client else ""
         if self._refusing >= MOST_ATTEMPTS:
             log.warning("console sign-in refused", why="too many at once", remote=remote)
@@ -83,7 +83,7 @@ class SignIn:
         reception = self._console.reception
         visit = reception.anybody(request)
         try:
-            await reception.form(visit)
+            await reception.form(visit, MOST_SIGN_IN_BYTES)
         except FormRefusedError:
             # The session has ended already, with it what the form was bound to.
             return reception.go("/")

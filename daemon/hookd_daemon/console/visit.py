@@ -27,6 +27,8 @@ from hookd_daemon.errors import (
 COOKIE = "hookd_console"
 #: A form may have so many bytes: a payload of 4 MiB may take three times as many.
 MOST_FORM_BYTES = 12 * 1024 * 1024 + 64 * 1024
+#: And as many for whoever has not signed in.
+MOST_SIGN_IN_BYTES = 8 * 1024
 #: What was done, for the page that a form leads to; nothing else is shown.
 DONE = {
     "cancelled": "The run was cancelled, and its tokens are free.",
@@ -186,8 +188,12 @@ class Reception:
             is_new=is_new,
         )
 
-    async def form(self, visit: Visit) -> dict[str, str]:
+    async def form(self, visit: Visit, most: int = MOST_FORM_BYTES) -> dict[str, str]:
         """Reads the form that was sent, if it came from a page of ours.
+
+        Args:
+            visit: who has sent it.
+            most: how many bytes it may have.
 
         Raises:
             FormRefusedError: it did not, or is too large.
@@ -195,8 +201,8 @@ class Reception:
         data = bytearray()
         async for part in visit.request.stream():
             data += part
-            if len(data) > MOST_FORM_BYTES:
-                raise FormRefusedError(413, f"A form has at most {MOST_FORM_BYTES} bytes.")
+            if len(data) > most:
+                raise FormRefusedError(413, f"This form has at most {most} bytes.")
         try:
             fields = parse_qs(
                 data.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20

@@ -203,3 +203,10 @@ def test_without_a_session_nothing_is_there(locked: Daemon) -> None:
     # Signing in is a form as well: nobody can be signed in by another site.
     key = create(locked.data_dir, "shop", Role.SERVICE)
     assert ask(locked.http, "/console/sign-in", {"key": key}).status == 403
+
+
+def test_who_has_not_signed_in_sends_little(locked: Daemon) -> None:
+    """A form that is larger is not read to its end."""
+    front = ask(locked.http, "/console/sign-in")
+    form = {"form_token": front.form_token, "key": "x" * 10_000}
+    assert ask(locked.http, "/console/sign-in", form, cookie=front.cookie).status == 413

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hookd.v1.common_pb2 import Payload
 from hookd_daemon.console import showing
+from markupsafe import Markup
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,11 @@ def test_a_long_text_is_cut_in_lists() -> None:
     ("payload", "part"),
     [
         (Payload(), "empty"),
-        (Payload(content_type="application/json", data=b'{"a":[1]}'), "&#34;a&#34;: [\n    1"),
-        (Payload(content_type="application/x+json; v=1", data=b'"\\ud800"'), "\\u{d800}"),
+        (
+            Payload(content_type="application/json", data=b'{"a":[1]}'),
+            "&#34;a&#34;: [\n    1\n  ]\n}",
+        ),
+        (Payload(content_type="application/x+json; v=1", data=b'"\\ud800"'), "\\ud800"),
         (Payload(content_type="application/json", data=b"{broken"), "{broken"),
         (Payload(content_type="application/json", data=b"[" * 9000), "[[["),
         (Payload(content_type="text/plain", data="é\r\n".encode()), "\\r"),
@@ -52,6 +56,25 @@ def test_any_payload_can_be_shown(payload: Payload, part: str) -> None:
     assert part in shown
     assert len(shown) < 200_000
     assert "<b>" not in str(showing.brief(payload))
+
+
+def test_json_is_laid_out_with_its_numbers_as_they_are() -> None:
+    """A price is not rounded, and an escape not undone."""
+    raw = '{"a": [], "b": {"c":1.50,"d" : [1e999, "\\u202e, :]"]}, "e": {}, "f": null}'
+    shown = Markup(showing.payload(Payload(content_type="application/json", data=raw.encode())))
+    laid_out = """{
+  "a": [],
+  "b": {
+    "c": 1.50,
+    "d": [
+      1e999,
+      "\\u202e, :]"
+    ]
+  },
+  "e": {},
+  "f": null
+}</pre>"""
+    assert laid_out in shown.unescape()
 
 
 @pytest.mark.parametrize(
