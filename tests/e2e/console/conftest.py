@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from hookd_daemon.console.showing import address
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from tests.support.api import Api
 from tests.support.browser import browsing
@@ -15,6 +15,7 @@ from tests.support.daemon import Daemon
 
 #: Milliseconds that something may take to appear.
 PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")

@@ -46,21 +46,28 @@ def test_colours_are_those_of_the_system_until_others_are_chosen(
         assert page.evaluate("localStorage.length") == 0
 
 
+def _come_to(page: Page, title: str) -> None:
+    """Waits for a page that keys have led to, and for its script."""
+    expect(page).to_have_title(f"{title} · hookd")
+    page.wait_for_load_state()
+
+
 def test_keys_lead_through_pages_and_lists(api: Api, page: Page, at: At, some: list[str]) -> None:
     """g and a letter, j and k, Enter, slash."""
     page.goto(at("/"))
     page.keyboard.press("g")
     page.keyboard.press("r")
-    expect(page).to_have_title("Runs · hookd")
+    _come_to(page, "Runs")
     assert api.project in page.url
     for key, marked in (("j", 0), ("j", 1), ("j", 2), ("j", 2), ("k", 1)):
         page.keyboard.press(key)
         expect(page.locator(".marked")).to_contain_text(some[marked])
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(some[1])
+    page.wait_for_load_state()
     page.keyboard.press("g")
     page.keyboard.press("h")
-    expect(page).to_have_title("Hooks · hookd")
+    _come_to(page, "Hooks")
     page.keyboard.press("/")
     page.keyboard.type("token-2j")
     search = page.get_by_label("Token", exact=True)
@@ -74,7 +81,7 @@ def test_keys_lead_through_pages_and_lists(api: Api, page: Page, at: At, some: l
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.keyboard.press("g")
     page.keyboard.press("c")
-    expect(page).to_have_title("Conflicts · hookd")
+    _come_to(page, "Conflicts")
 
 
 def test_a_mark_stays_while_the_list_grows(api: Api, page: Page, at: At, some: list[str]) -> None:
