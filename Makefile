@@ -12,6 +12,7 @@ READY  := .venv/.ready
 BENCH  := .build/bench
 LOADGEN := $(BENCH)/loadgen/release/hookd-loadgen
 NODE   := tests/node/node_modules/.package-lock.json
+CHROMIUM := .build/chromium/.ready
 # Tests wait more than they compute.
 TEST_PROCESSES ?= 2
 CARGO  := cargo
@@ -22,7 +23,7 @@ WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BUF    := $(WITH_NODE) ../tests/node/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example test test-rust test-mutants torture lint format proto serve bench setup lock clean
+.PHONY: help demo example screenshots test test-rust test-mutants torture lint format proto serve bench setup lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +34,14 @@ demo: $(READY) ## play the story of two checkouts with one token
 example: $(READY) ## run an example: make example NAME=order_saga
 	@$(BIN)/python -m examples.$(NAME)
 
-test: $(READY) $(NODE) test-rust ## run all tests
+test: $(READY) $(NODE) $(CHROMIUM) test-rust ## run all tests
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 test-rust: ## run the tests of the Rust crate
 	$(CARGO) test --quiet --locked $(CRATE) --no-default-features
+
+screenshots: $(READY) $(NODE) $(CHROMIUM) ## draw the pictures of the console in docs/images
+	$(BIN)/python -m scripts.screenshots
 
 torture: $(READY) ## run the random tests for MINUTES=10; SEED=… EFFORT=… repeats a round
 	@$(BIN)/python -m scripts.torture $(TESTS) --minutes=$(or $(MINUTES),10) \
@@ -77,7 +81,7 @@ bench: $(READY) $(BENCH)/venv/.ready $(LOADGEN) ## measure hookd beside what it 
 	$(BIN)/python -m bench.packages
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-setup: $(READY) $(NODE) ## install everything that is needed
+setup: $(READY) $(NODE) $(CHROMIUM) ## install everything that is needed
 
 lock: $(UV) ## renew the locks of Python packages from the pyproject files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
@@ -119,4 +123,10 @@ $(LOADGEN): $(shell find bench/loadgen -name target -prune -o -type f -print) $(
 
 $(NODE): tests/node/package.json tests/node/package-lock.json | $(READY)
 	cd tests/node && rm -rf node_modules && $(WITH_NODE) npm ci --loglevel=error
+	@touch $@
+
+# The browser that tests of the console drive.
+$(CHROMIUM): tests/node/unpack-chromium.mjs $(NODE)
+	rm -rf .build/chromium
+	$(WITH_NODE) node tests/node/unpack-chromium.mjs .build/chromium
 	@touch $@

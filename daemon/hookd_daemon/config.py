@@ -119,8 +119,8 @@ class Settings(BaseModel):
     )
     http: Annotated[str | None, BeforeValidator(checks.http)] = Field(
         default="127.0.0.1:4666",
-        description="Address of the JSON API (/v1/docs), webhooks, /metrics, /healthz, /readyz, "
-        'HOST:PORT; port 0 picks a free one, "" turns them off.',
+        description="Address of the console, the JSON API (/v1/docs), webhooks, /metrics, /healthz "
+        'and /readyz, HOST:PORT; port 0 picks a free one, "" turns them off.',
     )
     public_url: Annotated[str | None, BeforeValidator(checks.public_url)] = Field(
         default=None,

@@ -37,6 +37,7 @@ from hookd_daemon.auth.keyfile import KeyFile, KeyFileError
 from hookd_daemon.auth.watch import watch
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings, StartupError
+from hookd_daemon.console.routes import build_console, console_routes
 from hookd_daemon.core.queues import STEP, WORKFLOW
 from hookd_daemon.core.usage import count_active_runs
 from hookd_daemon.dispatch.board import Board
@@ -252,6 +253,7 @@ class Daemon:
         )
         http_server = None
         http_address = None
+        console = None
         if settings.http_address is not None:
             calls = Calls(
                 services, door, gate, telemetry.tracing, telemetry.metrics, backend.admission
@@ -262,10 +264,22 @@ class Daemon:
                 "https" if certificates else "http",
                 settings.public_url,
             )
+            public_url = settings.public_url or ""
+            console = build_console(
+                backend,
+                calls,
+                guard,
+                secure=certificates is not None or public_url.startswith("https:"),
+                active_runs=lambda: sum(self._counting.active_runs()),
+                tokens=lambda: len(store.index),
+                projects=store.index.projects,
+                workers=lambda: len(dispatcher.board.sessions),
+            )
             app = build_app(
                 health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics),
                 webhook_routes(Ingress(backend, gate, SecretFiles(settings.secrets_dir))),
                 rest_routes(calls, guard, settings.max_token_bytes),
+                console_routes(console),
             )
             tls = certificates.http_context() if certificates else None
             http_server = HttpServer(settings.http_address, app, tls=tls)
@@ -277,6 +291,8 @@ class Daemon:
             asyncio.create_task(sweeper.run(), name="hookd-sweeper"),
             asyncio.create_task(dispatcher.run(), name="hookd-dispatcher"),
         ]
+        if console is not None:
+            tasks.append(asyncio.create_task(console.samples.run(), name="hookd-samples"))
         if settings.fail_unserved_after is not None:
             unserved = Unserved(dispatcher.board, backend, settings.fail_unserved_after)
             tasks.append(asyncio.create_task(unserved.run(), name="hookd-unserved"))

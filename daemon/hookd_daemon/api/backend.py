@@ -10,6 +10,7 @@ from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from hookd_daemon.api.quotas import Admission, CallRates
+from hookd_daemon.api.recent import RecentConflicts
 from hookd_daemon.api.sharing import Sharing
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings
@@ -59,6 +60,7 @@ class Backend:
         self.metrics = metrics
         self.booted_ms = clock.now_ms()
         self.webhook_base_url = ""
+        self.conflicts = RecentConflicts()
         self._retention: dict[str, int | None] = {}
         self._limits = {name: _limits_of(settings, name) for name in settings.projects}
         self._usual_limits = _limits_of(settings, "")
@@ -119,15 +121,30 @@ class Backend:
                 self.metrics.over_quota[error.limit] += 1  # nothing was committed, nor counted
                 raise
 
-    def note_conflict(self, run_id: str, conflict: Conflict, *, one_of_many: bool = False) -> None:
-        """Tells traces and logs of a lost claim.
+    def note_conflict(
+        self,
+        run_id: str,
+        conflict: Conflict,
+        metadata: Mapping[str, str],
+        *,
+        one_of_many: bool = False,
+    ) -> None:
+        """Tells traces, logs and whoever looks at the console of a lost claim.
 
         Args:
             run_id: the run that lost; of a start, the run that was not started.
             conflict: what it was told.
+            metadata: what the caller sent, for its trace context.
             one_of_many: it was one claim of a batch: logged at debug level only.
         """
         detail = conflict.detail
+        self.conflicts.note(
+            self.clock.now_ms(),
+            run_id,
+            detail,
+            self.tracing.current_traceparent(metadata),
+            conflict.traceparent,
+        )
         if self.tracing.enabled:
             age_ms = self.clock.now_ms() - detail.claimed_at.ToMilliseconds()
             self.tracing.hook_conflict(

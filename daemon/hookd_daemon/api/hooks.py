@@ -71,7 +71,7 @@ class HookService:
             )
             return pb.CreateHookResponse(hook=self._message(view), already_exists=True)
         if isinstance(outcome, HookConflictError):
-            self._backend.note_conflict(run_id, outcome.conflict)
+            self._backend.note_conflict(run_id, outcome.conflict, call.metadata)
         raise outcome
 
     async def create_hooks(
@@ -118,7 +118,9 @@ class HookService:
         for hook, outcome in zip(hooks, outcomes, strict=True):
             _fill_result(add(), outcome)
             if type(outcome) is HookConflictError:
-                self._backend.note_conflict(hook.run_id, outcome.conflict, one_of_many=True)
+                self._backend.note_conflict(
+                    hook.run_id, outcome.conflict, call.metadata, one_of_many=True
+                )
 
     async def get_hook(self, request: pb.GetHookRequest, call: CallContext) -> pb.GetHookResponse:
         """Reads a hook, by token or by id."""

@@ -106,7 +106,7 @@ class ClaimLane:
             return (await self._hooks.create_hook(request, call)).SerializeToString()
         run_id, detail, traceparent = answer
         conflict = Conflict(HookConflict.FromString(detail), traceparent)
-        self._backend.note_conflict(run_id, conflict)
+        self._backend.note_conflict(run_id, conflict, call.metadata)
         raise HookConflictError(conflict)
 
     async def create_hooks(self, data: bytes, call: CallContext) -> bytes:
@@ -126,6 +126,9 @@ class ClaimLane:
             traceparent = self._traceparent(call.metadata)
             answer = await self._claims.claim(Kind.BATCH, data, traceparent, project)
             if isinstance(answer, bytes):
+                self._backend.conflicts.note_batch(
+                    self._backend.clock.now_ms(), data, answer, traceparent, streamed=False
+                )
                 return answer
         return (await self._hooks.create_hooks(request, call)).SerializeToString()
 
@@ -185,6 +188,14 @@ class ClaimLane:
         if batch.answer is not None:
             answer = await batch.answer
             if isinstance(answer, bytes):
+                backend = self._backend
+                backend.conflicts.note_batch(
+                    backend.clock.now_ms(),
+                    batch.data,
+                    answer,
+                    self._traceparent(call.metadata),
+                    streamed=True,
+                )
                 return answer
         request = _stream_batch(batch.data, call)
         if validate.project(request.project) != batch.project:

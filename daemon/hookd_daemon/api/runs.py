@@ -55,7 +55,7 @@ class RunService:
             started, view = await backend.run(_start, call.metadata, project, spec)
         except HookConflictError as error:
             backend.metrics.conflicts += 1  # nothing was committed, so nothing was counted
-            backend.note_conflict(spec.run_id, error.conflict)
+            backend.note_conflict(spec.run_id, error.conflict, call.metadata)
             raise
         response = pb.StartRunResponse(
             outcome=started.outcome,
@@ -65,7 +65,7 @@ class RunService:
         )
         if started.conflict is not None:
             response.conflict.CopyFrom(started.conflict.detail)
-            backend.note_conflict(spec.run_id, started.conflict)
+            backend.note_conflict(spec.run_id, started.conflict, call.metadata)
         for superseded in started.superseded:
             log.info("run superseded", project=project, run_id=superseded, by_run_id=spec.run_id)
         if started.delivery is not None:

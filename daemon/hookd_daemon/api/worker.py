@@ -80,7 +80,7 @@ class WorkerService:
         )
         outcome = await self._reports.complete_turn(call.metadata, project, worker_id, spec)
         for conflict in outcome.conflicts:
-            self._backend.note_conflict(spec.run_id, conflict)
+            self._backend.note_conflict(spec.run_id, conflict, call.metadata)
         return pb.CompleteTurnResponse(
             events=outcome.events,
             last_seq=outcome.run.record.last_seq,

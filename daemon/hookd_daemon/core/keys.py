@@ -90,6 +90,11 @@ def age(created_ms: int, uid: int) -> bytes:
     return newest_first(created_ms) + newest_first(uid)
 
 
+def created_of(age: bytes) -> int:
+    """When a run was created, in milliseconds since 1970, from what ``age`` gave."""
+    return _MAX - int.from_bytes(age[:8], "big")
+
+
 def events(uid: int) -> bytes:
     """What the keys of a run's log begin with."""
     return EVENT + number(uid)

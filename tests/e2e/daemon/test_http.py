@@ -207,8 +207,11 @@ def test_no_metric_shows_a_token(daemon: Daemon, own: Api) -> None:
 
 
 def test_the_path_of_something_else_is_not_found(daemon: Daemon) -> None:
-    """There is nothing but the three endpoints."""
+    """Beside the console nothing is served but what is named."""
+    status, kind, text = get(daemon, "/")
+    assert (status, kind) == (200, "text/html; charset=utf-8")
+    assert "<h1>Overview</h1>" in text
     with pytest.raises(urllib.error.HTTPError) as refused:
-        get(daemon, "/")
+        get(daemon, "/metric")
     assert refused.value.code == 404
     refused.value.close()
