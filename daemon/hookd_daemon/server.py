@@ -19,6 +19,7 @@ from hookd.v1 import (
     stream_service_pb2,
     worker_service_pb2,
 )
+from starlette.applications import Starlette
 
 from hookd_daemon import __version__, logs, ready
 from hookd_daemon.api.admin import AdminService
@@ -37,7 +38,7 @@ from hookd_daemon.auth.keyfile import KeyFile, KeyFileError
 from hookd_daemon.auth.watch import watch
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings, StartupError
-from hookd_daemon.console.routes import build_console, console_routes
+from hookd_daemon.console.routes import Console, build_console, console_routes
 from hookd_daemon.core.queues import STEP, WORKFLOW
 from hookd_daemon.core.usage import count_active_runs
 from hookd_daemon.dispatch.board import Board
@@ -253,46 +254,21 @@ class Daemon:
         )
         http_server = None
         http_address = None
-        console = None
+        tasks: list[asyncio.Task[None]] = []
         if settings.http_address is not None:
             calls = Calls(
                 services, door, gate, telemetry.tracing, telemetry.metrics, backend.admission
             )
-            guard = Guard(
-                lambda: door.required,
-                settings.http_address.host,
-                "https" if certificates else "http",
-                settings.public_url,
-            )
-            public_url = settings.public_url or ""
-            console = build_console(
-                backend,
-                calls,
-                guard,
-                secure=certificates is not None or public_url.startswith("https:"),
-                active_runs=lambda: sum(self._counting.active_runs()),
-                tokens=lambda: len(store.index),
-                projects=store.index.projects,
-                workers=lambda: len(dispatcher.board.sessions),
-            )
-            app = build_app(
-                health_routes(telemetry.prometheus, self._not_ready, door.enter_for_metrics),
-                webhook_routes(Ingress(backend, gate, SecretFiles(settings.secrets_dir))),
-                rest_routes(calls, guard, settings.max_token_bytes),
-                console_routes(console),
-            )
+            app, console = self._http_app(backend, store, dispatcher, calls, certificates)
             tls = certificates.http_context() if certificates else None
             http_server = HttpServer(settings.http_address, app, tls=tls)
             http_address = str(await http_server.start())
             scheme = "http" if tls is None else "https"
             backend.webhook_base_url = settings.public_url or f"{scheme}://{http_address}"
-        sweeper = Sweeper(backend)
-        tasks = [
-            asyncio.create_task(sweeper.run(), name="hookd-sweeper"),
-            asyncio.create_task(dispatcher.run(), name="hookd-dispatcher"),
-        ]
-        if console is not None:
             tasks.append(asyncio.create_task(console.samples.run(), name="hookd-samples"))
+        sweeper = Sweeper(backend)
+        tasks.append(asyncio.create_task(sweeper.run(), name="hookd-sweeper"))
+        tasks.append(asyncio.create_task(dispatcher.run(), name="hookd-dispatcher"))
         if settings.fail_unserved_after is not None:
             unserved = Unserved(dispatcher.board, backend, settings.fail_unserved_after)
             tasks.append(asyncio.create_task(unserved.run(), name="hookd-unserved"))
@@ -332,6 +308,44 @@ class Daemon:
         ready.retract(settings)
         log.info("stopped")
         return 1 if self._broken else 0
+
+    def _http_app(
+        self,
+        backend: Backend,
+        store: RocksStore,
+        dispatcher: Dispatcher,
+        calls: Calls,
+        certificates: Certificates | None,
+    ) -> tuple[Starlette, Console]:
+        """Puts together what the HTTP port serves."""
+        settings = self._settings
+        host = "" if settings.http_address is None else settings.http_address.host
+        public_url = settings.public_url or ""
+        guard = Guard(
+            lambda: calls.door.required,
+            host,
+            "https" if certificates else "http",
+            settings.public_url,
+        )
+        console = build_console(
+            backend,
+            calls,
+            guard,
+            secure=certificates is not None or public_url.startswith("https:"),
+            active_runs=lambda: sum(self._counting.active_runs()),
+            tokens=lambda: len(store.index),
+            projects=store.index.projects,
+            workers=lambda: len(dispatcher.board.sessions),
+        )
+        app = build_app(
+            health_routes(
+                self._telemetry.prometheus, self._not_ready, calls.door.enter_for_metrics
+            ),
+            webhook_routes(Ingress(backend, calls.gate, SecretFiles(settings.secrets_dir))),
+            rest_routes(calls, guard, settings.max_token_bytes),
+            console_routes(console),
+        )
+        return app, console
 
 
 def why_not_bound(address: Address) -> str | None:
