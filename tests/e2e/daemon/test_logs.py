@@ -15,7 +15,7 @@ from hookd_daemon.logs import token_hash
 from tests.support.api import Api, refusal, seconds
 from tests.support.daemon import Daemon, running
 
-TOKEN = "payment-4711-secret"
+TOKEN = "payment-4711-hush"
 
 
 def play(api: Api) -> None:
@@ -70,7 +70,7 @@ def test_the_most_talkative_log_has_ids_and_hashes_and_no_token(tmp_path: Path) 
         assert line["owner_run_id"] == "owner-run"
         assert line["project"] == "default"
         assert line["token_hash"] == token_hash("default", TOKEN)
-    assert "secret" not in daemon.log
+    assert "hush" not in daemon.log
 
 
 def test_the_usual_log_tells_of_conflicts_and_not_of_every_call(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_usual_log_tells_of_conflicts_and_not_of_every_call(tmp_path: Path) 
     assert conflicts == ["loser-run", "fail-run", "use-run"]
     others = [line["event"] for line in log if line["event"] != "hook conflict"]
     assert others == ["starting", "recovered", "serving", "draining", "stopped"]
-    assert "secret" not in daemon.log
+    assert "hush" not in daemon.log
 
 
 def test_the_log_shows_tokens_to_an_operator_who_asks(tmp_path: Path) -> None:
