@@ -98,6 +98,10 @@ class Bindings:
         return [] if expected == actual else [f"{where}: expected {expected!r}, got {actual!r}"]
 
 
+#: What the model does not know: where the daemon is, and what it was asked for.
+UNKNOWN = frozenset({"project", "webhook_base_url"})
+
+
 def facts(message: Message) -> Facts:
     """The fields of a message that are set, without those that say nothing.
 
@@ -106,7 +110,7 @@ def facts(message: Message) -> Facts:
     found: Facts = {}
     for descriptor, value in message.ListFields():
         plain = _plain(descriptor, value)
-        if plain not in ({}, [], "", 0) and descriptor.name != "project":
+        if plain not in ({}, [], "", 0) and descriptor.name not in UNKNOWN:
             found[descriptor.name] = plain
     if message.DESCRIPTOR.full_name == "hookd.v1.Event":
         kind = message.WhichOneof("data")

@@ -17,6 +17,7 @@ The environment:
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -126,7 +127,12 @@ class NotingDatabase:
 
 def log_sizes(path: Path) -> dict[str, int]:
     """The bytes of each log of a database."""
-    return {log.name: log.stat().st_size for log in path.glob("*.log")}
+    sizes = {}
+    for log in path.glob("*.log"):
+        # One whose tables are written is removed at any time.
+        with contextlib.suppress(FileNotFoundError):
+            sizes[log.name] = log.stat().st_size
+    return sizes
 
 
 def note(notes: Path, sizes: dict[str, int]) -> None:
