@@ -171,6 +171,15 @@ class TestConflicts:
         story = Story(w, taken=["theirs"]).payload("mine", 1).settle()
         assert story.result == ["owner", 1]
 
+    async def test_the_error_of_a_conflict_can_be_had_without_a_wait(self):
+        async def w():
+            mine, theirs = create_hook(token="mine"), create_hook(token="theirs")
+            error = await theirs.conflict_error()
+            assert isinstance(error, HookConflictError)
+            return [await mine.conflict_error(), error.token, error.conflicting_run_id]
+
+        assert Story(w, taken=["theirs"]).result == [None, "theirs", "owner"]
+
     async def test_the_owner_is_a_handle_without_calls(self):
         async def w():
             owner = await create_hook(token="t").get_conflict()

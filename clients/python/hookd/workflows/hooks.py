@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from hookd.errors import HookClosedError
 from hookd.payload import decode
+from hookd.workflows.conflicts import conflict_error
 from hookd.workflows.context import current
 from hookd.workflows.errors import WorkflowRuleError
 from hookd.workflows.owners import owner_of
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from hookd.durations import Seconds
+    from hookd.errors import HookConflictError
     from hookd.run import Run
     from hookd.v1.events_pb2 import HookReceived
     from hookd.workflows.commands import Pending
@@ -112,13 +114,25 @@ class WorkflowHook(Generic[T]):
             The run that owned the token when this hook claimed it, a handle
             that has its ``run_id``; None when this hook got it.
         """
-        self._check("get_conflict()")
+        error = await self._lost("get_conflict()")
+        return None if error is None else owner_of(self._runtime.project, error.conflicting_run_id)
+
+    async def conflict_error(self) -> HookConflictError | None:
+        """Tells what a wait would raise, with all facts about the owner.
+
+        It takes no payload and gives the same answer every time.
+
+        Returns:
+            The error, not raised; None when this hook got the token.
+        """
+        return await self._lost("conflict_error()")
+
+    async def _lost(self, call: str) -> HookConflictError | None:
+        self._check(call)
         state = self._state
         if state.creation is not None:
             await self._runtime.echo_of(state.creation)
-        if state.conflict is None:
-            return None
-        return owner_of(self._runtime.project, state.conflict.run_id)
+        return None if state.conflict is None else conflict_error(state.conflict)
 
     def dispose(self) -> Disposal:
         """Gives the token up, at once; payloads that came before can still be taken.
