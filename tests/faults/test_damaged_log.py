@@ -116,6 +116,18 @@ async def test_flipped_bits(damaged: Damaged) -> None:
         assert "restore a backup" in found, where
 
 
+@pytest.mark.parametrize("of", [0, -2], ids=["the first record", "the last record"])
+async def test_the_kind_of_a_record_is_another(damaged: Damaged, of: int) -> None:
+    """RocksDB looks for the end of some kinds, of which none is ours, for ever."""
+    at = 6 + (damaged.ends[of] if of else 0)
+    for bit in range(8):
+        log = bytearray(damaged.log)
+        log[at] ^= 1 << bit
+        found = await damaged.opened(bytes(log))
+        assert isinstance(found, str), (bit, found)
+        assert "restore a backup" in found, bit
+
+
 @pytest.mark.torture
 async def test_parts_that_read_as_zeros(damaged: Damaged) -> None:
     """A part in the middle is missing; that records follow shows that it was there."""
