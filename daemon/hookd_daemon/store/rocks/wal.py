@@ -97,7 +97,7 @@ def _follow(log: Path, data: mmap.mmap) -> _End:
             # No write that was cut short looks so. RocksDB takes 5 to 8 for pieces of
             # a log that is used again, as ours never are, and may look for their end for ever.
             raise _damaged(log, at, f"{kind} is no kind of record")
-        if not _FULL <= kind <= _LAST or behind > size or length > left - _PIECE.size:
+        if kind < _FULL or behind > size or length > left - _PIECE.size:
             return _End(whole, at if begin is None else begin, number)
         if kind in (_FULL, _FIRST) and length >= _CHANGES.size:
             first, count = _CHANGES.unpack_from(data, at + _PIECE.size)
