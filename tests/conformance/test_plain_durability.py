@@ -111,3 +111,19 @@ async def test_no_plain_claim_is_answered_when_its_flush_fails(
         await asyncio.wait_for(call, 10)
     with pytest.raises(StoreUnavailableError):
         await create(world, "a", "later")
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_plain_claims_behind_a_flush_that_fails_are_refused(
+    world: World, disk: Disk, name: str
+) -> None:
+    """They were held back for the next flush, and none comes."""
+    first = asyncio.create_task(create(world, "a", "first"))
+    await disk.flush_begins()
+    late = asyncio.create_task(CALLS[name](world))
+    await settled(late)
+    disk.broken = OSError(5, "Input/output error")
+    disk.go.release()
+    for call in (first, late):
+        with pytest.raises(StoreUnavailableError):
+            await asyncio.wait_for(call, 10)

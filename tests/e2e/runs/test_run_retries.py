@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import pytest
@@ -14,7 +15,7 @@ from hookd.v1.run_service_pb2 import (
 )
 
 from tests.e2e.runs.retried_calls import Call, answer_of, scenes
-from tests.support.api import Api, refusal, unique
+from tests.support.api import Api, json_payload, refusal, seconds, unique
 from tests.support.daemon import Daemon, running
 from tests.support.snapshot import ACTIVE, Snapshot, check_whole, snapshot
 
@@ -156,15 +157,20 @@ def test_retry_of_a_take_over_takes_nothing_back(api: Api) -> None:
 
 def test_retry_of_a_lost_claim_stays_lost(daemon: Daemon) -> None:
     """Though the token has become free since; a new attempt is a new hook id."""
+    kinds: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "metadata": {"metadata": json_payload("1")},
+        "ttl": {"ttl": seconds(60)},
+    }
     api = Api(daemon.channel(), "stays")
-    api.start("owner")
-    api.claim("owner", "t")
+    api.start("owner", claims=[HookSpec(token=kind) for kind in kinds])
     api.start("loser")
-    first = refusal(api.claim, "loser", "t", "h")
+    first = {kind: refusal(api.claim, "loser", kind, kind, **kinds[kind]) for kind in kinds}
     api.complete("owner")
     daemon.restart()
     api = Api(daemon.channel(), "stays")
-    second = refusal(api.claim, "loser", "t", "h")
-    assert (second.reason, second.conflict) == ("HOOK_CONFLICT", first.conflict)
-    assert refusal(api.hook, "t").reason == "HOOK_NOT_FOUND"
-    assert api.claim("loser", "t", "h2").hook.token == "t"
+    for kind, more in kinds.items():
+        second = refusal(api.claim, "loser", kind, kind, **more)
+        assert (second.reason, second.conflict) == ("HOOK_CONFLICT", first[kind].conflict)
+        assert refusal(api.hook, kind).reason == "HOOK_NOT_FOUND"
+        assert api.claim("loser", kind, f"{kind}-2", **more).hook.token == kind
