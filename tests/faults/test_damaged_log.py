@@ -128,6 +128,15 @@ async def test_the_kind_of_a_record_is_another(damaged: Damaged, of: int) -> Non
         assert "restore a backup" in found, bit
 
 
+async def test_the_number_of_a_change_is_too_great(damaged: Damaged) -> None:
+    """Nothing follows that would contradict it but a record that is cut short."""
+    log = bytearray(damaged.log[: damaged.ends[0] + 3])
+    log[7:15] = b"\xff" * 8  # behind the checksum, the length and the kind
+    found = await damaged.opened(bytes(log))
+    assert isinstance(found, str)
+    assert "restore a backup" in found
+
+
 @pytest.mark.torture
 async def test_parts_that_read_as_zeros(damaged: Damaged) -> None:
     """A part in the middle is missing; that records follow shows that it was there."""

@@ -14,18 +14,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from google.protobuf.message import DecodeError
 from hookd.v1 import hook_service_pb2 as pb
-from hookd.v1.common_pb2 import RUN_STATUS_RUNNING
-from hookd_daemon import _native
 from hookd_daemon.api import hooks as hooks_module
 from hookd_daemon.api import specs as specs_module
 from hookd_daemon.api import validate
 from hookd_daemon.api.hooks import HookService
 from hookd_daemon.api.parsing import parser
-from hookd_daemon.core import keys
-from hookd_daemon.records.v1.records_pb2 import RunRecord
-from hookd_daemon.store import keys as store_keys
 from hookd_daemon.store.keys import REVISIONS
 from hookd_daemon.store.memory import MemoryStore
 from hookd_daemon.store.rocks.plain import Kind
@@ -33,6 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.test_plain_claims import Call, World, _outcome
+from tests.fuzz.claims import REQUESTS, check_read_alike
 from tests.fuzz.wire import Bytes, message, nested, number, sized, spoiled
 from tests.support.effort import effort
 
@@ -78,11 +73,6 @@ requests = st.one_of(
     st.tuples(st.sampled_from(Kind), spoiled(st.binary(max_size=60))),
 )
 
-REQUESTS: dict[Kind, Any] = {
-    Kind.ONE: pb.CreateHookRequest,
-    Kind.BATCH: pb.CreateHooksRequest,
-    Kind.STREAM: pb.ClaimStreamRequest,
-}
 RESPONSES = {
     Kind.ONE: pb.CreateHookResponse,
     Kind.BATCH: pb.CreateHooksResponse,
@@ -195,46 +185,9 @@ def test_both_kinds_were_among_them(told: dict[str, int]) -> None:
     assert min(told.values()) > 20, told
 
 
-#: A run at work, whatever its id.
-RUN = RunRecord(
-    uid=7, workflow="checkout", status=RUN_STATUS_RUNNING, last_seq=2
-).SerializeToString()
-
-
 @pytest.mark.torture
 @settings(max_examples=effort(400), deadline=None)
 @given(requests)
 def test_what_rust_reads_protobuf_reads_alike(request: Request) -> None:
     """Without a store: a request that is plain is a message, with these fields and no others."""
-    kind, data = request
-    asked: list[bytes] = []
-    written: dict[bytes, bytes] = {}
-
-    def get(keys: list[bytes]) -> list[bytes | None]:
-        asked.extend(key for key in keys if key.startswith(b"R"))
-        return [RUN if key.startswith(b"R") else None for key in keys]
-
-    index = _native.TokenIndex()
-    plain = _native.PlainClaims(index, 512)
-    done = plain.claim(
-        [(kind, data, "", "")], get, written.__setitem__, written.__delitem__, 1, 1, 1, True
-    )
-    if not asked:
-        assert written == {}
-        assert len(index) == 0
-        return
-    try:
-        message: Any = REQUESTS[kind].FromString(data)
-    except DecodeError as error:
-        raise AssertionError(f"no message, and yet it was read: {data!r}") from error
-    items = [message] if kind is Kind.ONE else message.hooks
-    project = message.project or "default"
-    assert set(asked) == {keys.run(project, item.run_id) for item in items}
-    for item in items:
-        assert {field.name for field, _ in item.hook.ListFields()} == {"hook_id", "token"}
-    if done.answers != [None]:
-        tokens = {store_keys.claim(project, item.hook.token) for item in items}
-        assert {key for key in written if key.startswith(b"T")} == tokens
-        hooks = {keys.hooks(7) + item.hook.hook_id.encode() for item in items}
-        assert {key for key in written if key.startswith(b"H")} == hooks
-        assert done.won == len(tokens) == len(index)
+    check_read_alike(*request)

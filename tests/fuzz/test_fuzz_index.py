@@ -5,20 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from google.protobuf.message import DecodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
 from hookd_daemon._native import TokenIndex
-from hookd_daemon.records.v1.records_pb2 import ClaimRecord
-from hookd_daemon.store import keys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz.claims import MAX_TOKEN_BYTES, check_stored, load
 from tests.fuzz.wire import message, number, sized, spoiled
 from tests.support.effort import effort
-
-MAX_TOKEN_BYTES = 4096
-#: The kind of the wire of a group.
-GROUP = 3
 
 numbers = st.sampled_from((0, 1, 7, 2**32, 2**63, 2**64 - 1))
 texts = st.sampled_from((b"", b"run", b"\xc3\xa4", b"x" * 300))
@@ -43,50 +36,13 @@ stored_keys = st.one_of(
 pairs = st.lists(st.tuples(stored_keys, records), max_size=6)
 
 
-def expected(key: bytes, value: bytes) -> tuple[str, bytes, int, int] | None:
-    """What protobuf and Python make of a stored claim; None if it is damaged."""
-    try:
-        project, token = keys.split_claim(key)
-        record = ClaimRecord.FromString(value)
-    except (UnicodeDecodeError, DecodeError):
-        return None
-    # Groups are of an older protobuf; no record ever had one, and none is read.
-    groups = [field for field in UnknownFieldSet(record) if field.wire_type == GROUP]
-    if groups or b"\0" not in key[1:] or not 1 <= len(token) <= MAX_TOKEN_BYTES:
-        return None
-    return project, token, record.run_uid, record.revision
-
-
-def load(index: TokenIndex, stored: list[tuple[bytes, bytes]], at_once: int) -> str | None:
-    """Loads claims; returns why they are refused, or None."""
-    try:
-        assert index.load_stored(stored, at_once) == len(stored)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 @pytest.mark.torture
 @settings(max_examples=effort(250), deadline=None)
 @given(pairs, st.integers(1, 4))
 def test_stored_claims_are_read_right_or_refused(
     stored: list[tuple[bytes, bytes]], at_once: int
 ) -> None:
-    index = TokenIndex()
-    wanted = [expected(key, value) for key, value in stored]
-    names = [claim[:2] for claim in wanted if claim is not None]
-    told = load(index, stored, at_once)
-    if told is not None:
-        # It may be more patient than protobuf with texts, which it does not read; never less.
-        assert None in wanted or len(set(names)) < len(names), (stored, told)
-        assert len(index) <= len(stored)
-        return
-    assert len(stored) == len(index)
-    for (key, _), claim in zip(stored, wanted, strict=True):
-        project, token = keys.split_claim(key)
-        found = index.owner(project, token)
-        assert found is not None
-        assert claim is None or found == claim[2:]
+    check_stored(stored, at_once)
 
 
 @pytest.mark.torture

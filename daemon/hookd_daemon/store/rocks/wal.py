@@ -27,6 +27,8 @@ BLOCK_BYTES = 32 * 1024
 _PIECE = struct.Struct("<IHB")
 _CHANGES = struct.Struct("<QI")
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+#: RocksDB packs the number of a change and a byte into 64 bits (db/dbformat.h).
+_MOST_CHANGES = (1 << 56) - 1
 
 
 class DamagedLogError(Exception):
@@ -101,6 +103,8 @@ def _follow(log: Path, data: mmap.mmap) -> _End:
             return _End(whole, at if begin is None else begin, number)
         if kind in (_FULL, _FIRST) and length >= _CHANGES.size:
             first, count = _CHANGES.unpack_from(data, at + _PIECE.size)
+            if first > _MOST_CHANGES:
+                raise _damaged(log, at, f"{first} is no number of a change")
             if number is not None and first != number:
                 raise _damaged(log, at, f"change {number} is missing before change {first}")
             number = first + count
