@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hookd import validate
+from hookd import validate, webhook_rules
 from hookd.durations import Seconds, duration, seconds
 from hookd.errors import InvalidArgumentError
 from hookd.payload import BYTES, JSON, encode
@@ -16,34 +15,6 @@ from hookd.verify import Verification
 
 HeadersToSend = Mapping[str, str] | Iterable[tuple[str, str]]
 """Headers as users write them: a mapping, or pairs when one comes twice."""
-
-MOST_BODY = 1024 * 1024
-_MOST_STATIC_BODY = 64 * 1024
-_MOST_HEADERS = 32
-_MOST_HEADER_BYTES = 8 * 1024
-_LEAST_WITHIN, _MOST_WITHIN = 0.1, 300.0
-
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
-# They say how the message is framed, which is the daemon's business.
-_FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-# They change what a browser keeps for everything at the same address.
-_OF_THE_ORIGIN = frozenset(
-    {"clear-site-data", "service-worker-allowed", "set-cookie", "strict-transport-security"}
-)
-_WITHOUT_BODY = (204, 205, 304)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +33,7 @@ class WebhookResponse:
 class Manual:
     """The run itself answers each request, with ``request.respond(…)``."""
 
-    within: Seconds = 30
+    within: Seconds = webhook_rules.USUAL_WITHIN_MS // 1000
     """How long the sender waits for it, from 0.1 s to 5 minutes. Then it is answered 504."""
 
 
@@ -87,7 +58,7 @@ def wire_webhook(respond_with: RespondWith, verify: Verification | None) -> pb.W
                 respond_with.status,
                 respond_with.headers,
                 respond_with.body,
-                most_body=_MOST_STATIC_BODY,
+                most_body=webhook_rules.MAX_STATIC_BODY_BYTES,
                 within="respond_with.",
             )
             webhook.response.CopyFrom(response)
@@ -113,7 +84,7 @@ def wire_response(
     headers: HeadersToSend | None,
     body: Any,
     *,
-    most_body: int = MOST_BODY,
+    most_body: int = webhook_rules.MAX_BODY_BYTES,
     within: str = "",
 ) -> pb.HttpResponse:
     """Gives an answer as the wire carries it.
@@ -135,7 +106,7 @@ def wire_response(
         raise InvalidArgumentError.of(
             f"{within}body", f"must be at most {most_body} bytes, has {len(data)}"
         )
-    if data and status in _WITHOUT_BODY:
+    if data and status in webhook_rules.WITHOUT_BODY:
         raise InvalidArgumentError.of(f"{within}body", f"must be empty with status {status}")
     pairs = _headers(headers, f"{within}headers")
     if kind and "content-type" not in {name.lower() for name, _ in pairs}:
@@ -150,10 +121,11 @@ def wire_response(
 
 def _within(manual: Manual) -> float:
     within = seconds(manual.within, "respond_with.within")
-    if not _LEAST_WITHIN <= within <= _MOST_WITHIN:
+    least, most = webhook_rules.MIN_WITHIN_MS / 1000, webhook_rules.MAX_WITHIN_MS / 1000
+    if not least <= within <= most:
         raise InvalidArgumentError.of(
             "respond_with.within",
-            f"must be {_LEAST_WITHIN:g} to {_MOST_WITHIN:g} seconds, not {within:g}",
+            f"must be {least:g} to {most:g} seconds, not {within:g}",
         )
     return within
 
@@ -178,17 +150,17 @@ def _headers(headers: HeadersToSend | None, name: str) -> list[tuple[str, str]]:
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise InvalidArgumentError.of(name, "must be a mapping, or pairs of name and value")
         key, value = validate.text(item[0], name), validate.text(item[1], f"{name}[{item[0]!r}]")
-        if not _NAME.fullmatch(key):
+        if not webhook_rules.HEADER_NAME.fullmatch(key):
             raise InvalidArgumentError.of(name, f"{key!r} is no name of a header")
-        if key.lower() in _FRAMING:
+        if key.lower() in webhook_rules.FRAMING:
             raise InvalidArgumentError.of(
                 name, f"{key} is for the daemon to set: it says how the message is framed"
             )
-        if key.lower() in _OF_THE_ORIGIN:
+        if key.lower() in webhook_rules.OF_THE_ORIGIN:
             raise InvalidArgumentError.of(
                 name, f"{key} would hold for everything at the daemon's address"
             )
-        if not _VALUE.fullmatch(value):
+        if not webhook_rules.HEADER_VALUE.fullmatch(value):
             raise InvalidArgumentError.of(
                 f"{name}[{key!r}]",
                 "must be Latin-1 text without control characters, and no space at its ends",
@@ -198,12 +170,14 @@ def _headers(headers: HeadersToSend | None, name: str) -> list[tuple[str, str]]:
 
 
 def _check_size(pairs: list[tuple[str, str]], name: str) -> None:
-    if len(pairs) > _MOST_HEADERS:
-        raise InvalidArgumentError.of(name, f"must be at most {_MOST_HEADERS}, are {len(pairs)}")
-    size = sum(len(key) + len(value) for key, value in pairs)
-    if size > _MOST_HEADER_BYTES:
+    if len(pairs) > webhook_rules.MAX_HEADERS:
         raise InvalidArgumentError.of(
-            name, f"must have at most {_MOST_HEADER_BYTES} bytes together, have {size}"
+            name, f"must be at most {webhook_rules.MAX_HEADERS}, are {len(pairs)}"
+        )
+    size = sum(len(key) + len(value) for key, value in pairs)
+    if size > webhook_rules.MAX_HEADERS_BYTES:
+        raise InvalidArgumentError.of(
+            name, f"must have at most {webhook_rules.MAX_HEADERS_BYTES} bytes together, have {size}"
         )
 
 

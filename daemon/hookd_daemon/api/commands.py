@@ -8,6 +8,7 @@ from typing import Any
 from hookd.v1 import worker_service_pb2 as pb
 from hookd.v1.common_pb2 import HookSpec as HookSpecMessage
 from hookd.v1.events_pb2 import RetryPolicy
+from hookd.webhook_rules import MAX_BODY_BYTES
 
 from hookd_daemon.api import validate, webhooks
 from hookd_daemon.api.specs import hook_spec
@@ -144,7 +145,7 @@ def _fail_run(command: pb.FailRunCommand) -> None:
 
 def _respond_webhook(command: pb.RespondWebhookCommand) -> None:
     validate.identifier("hook_id", command.hook_id)
-    webhooks.response("response", command.response, webhooks.MAX_BODY_BYTES)
+    webhooks.response("response", command.response, MAX_BODY_BYTES)
 
 
 _CHECKS: dict[type[Any], Callable[[Any], None]] = {

@@ -8,6 +8,7 @@ from typing import TypeVar
 from hookd.v1 import hook_service_pb2 as pb
 from hookd.v1.common_pb2 import HOOK_STATUS_ACTIVE, Hook
 from hookd.v1.events_pb2 import Event
+from hookd.webhook_rules import MAX_BODY_BYTES
 
 from hookd_daemon.api import messages, paging, validate, webhooks
 from hookd_daemon.api.backend import Backend, Patience, random_text
@@ -230,7 +231,7 @@ class HookService:
         """Says what the sender of a request to a webhook is answered."""
         project = validate.project(request.project)
         run_id, hook_id = _reference(request.ref)
-        response = webhooks.response("response", request.response, webhooks.MAX_BODY_BYTES)
+        response = webhooks.response("response", request.response, MAX_BODY_BYTES)
         already = await self._backend.run(
             respond_webhook,
             call.metadata,

@@ -15,49 +15,29 @@ from hookd.v1.webhook_pb2 import (
     WebhookScheme,
     WebhookVerification,
 )
+from hookd.webhook_rules import (
+    FRAMING,
+    HEADER_NAME,
+    HEADER_VALUE,
+    MAX_HEADERS,
+    MAX_HEADERS_BYTES,
+    MAX_STATIC_BODY_BYTES,
+    MAX_WITHIN_MS,
+    MIN_WITHIN_MS,
+    OF_THE_ORIGIN,
+    USUAL_WITHIN_MS,
+    WITHOUT_BODY,
+)
 from hookd.webhook_url import has_url
 
 from hookd_daemon.api import validate
 from hookd_daemon.errors import InvalidArgumentError
 
-#: How long a sender waits for an answer of the run, unless the hook says otherwise.
-USUAL_WITHIN_MS = 30_000
-MIN_WITHIN_MS = 100
-MAX_WITHIN_MS = 5 * 60 * 1000
-MAX_HEADERS = 32
-MAX_HEADERS_BYTES = 8 * 1024
-#: Of an answer that is the same for every request: it is kept with the hook.
-MAX_STATIC_BODY_BYTES = 64 * 1024
-MAX_BODY_BYTES = 1024 * 1024
 MAX_PREFIX_BYTES = 64
 MAX_NAME_BYTES = 128
 
 _SECRET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# RFC 9110, 5.6.2 and 5.5; a value is of Latin-1, and has no blanks around it.
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 _VISIBLE = re.compile(r"[ -~]*")
-
-#: They say how a message is framed, which is the server's business.
-_FRAMING = frozenset(
-    {
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-#: They change what a browser keeps for everything at the same address.
-_OF_THE_ORIGIN = frozenset(
-    {"clear-site-data", "set-cookie", "service-worker-allowed", "strict-transport-security"}
-)
-#: Answers with these have no body.
-_WITHOUT_BODY = frozenset({204, 205, 304})
 
 
 def webhook(message: Webhook, token: str) -> Webhook:
@@ -107,7 +87,7 @@ def response(field: str, message: HttpResponse, max_body_bytes: int) -> HttpResp
         raise InvalidArgumentError(
             f"{field}.body", f"must be at most {max_body_bytes} bytes; it is {size}"
         )
-    if size and status in _WITHOUT_BODY:
+    if size and status in WITHOUT_BODY:
         raise InvalidArgumentError(
             f"{field}.body", f"must be empty with status {status}; it is {size} bytes"
         )
@@ -118,19 +98,19 @@ def _headers(field: str, headers: Sequence[HttpHeader]) -> None:
     validate.count(field, len(headers), MAX_HEADERS)
     size = 0
     for i, header in enumerate(headers):
-        if not _HEADER_NAME.fullmatch(header.name):
+        if not HEADER_NAME.fullmatch(header.name):
             raise InvalidArgumentError(
                 f"{field}[{i}].name", "must be 1 or more of the characters of a header's name"
             )
-        if not _HEADER_VALUE.fullmatch(header.value):
+        if not HEADER_VALUE.fullmatch(header.value):
             raise InvalidArgumentError(
                 f"{field}[{i}].value",
                 "must be printable characters of Latin-1, without blanks around them",
             )
         name = header.name.lower()
-        if name in _FRAMING:
+        if name in FRAMING:
             raise InvalidArgumentError(f"{field}[{i}].name", f"{name} is for the server to say")
-        if name in _OF_THE_ORIGIN:
+        if name in OF_THE_ORIGIN:
             raise InvalidArgumentError(
                 f"{field}[{i}].name", f"{name} would hold for everything at this address"
             )
@@ -158,7 +138,7 @@ def _verification(field: str, message: WebhookVerification) -> None:
     if message.encoding not in SignatureEncoding.values():
         raise InvalidArgumentError(f"{field}.encoding", f"{message.encoding} is none that there is")
     validate.text(f"{field}.header", message.header, MAX_NAME_BYTES)
-    if message.header and not _HEADER_NAME.fullmatch(message.header):
+    if message.header and not HEADER_NAME.fullmatch(message.header):
         raise InvalidArgumentError(f"{field}.header", "must be the name of a header")
     validate.text(f"{field}.prefix", message.prefix, MAX_PREFIX_BYTES)
     if not _VISIBLE.fullmatch(message.prefix):

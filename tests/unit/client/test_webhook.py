@@ -12,7 +12,6 @@ from hookd import (
     OutsideWorkflowError,
     WebhookRequest,
     verify,
-    webhook_response,
 )
 from hookd.payload import decode, encode
 from hookd.v1 import common_pb2, hook_service_pb2, run_service_pb2, webhook_pb2
@@ -313,24 +312,3 @@ class TestVerify:
         assert verify.github("a") == verify.github("a")
         assert verify.github("a") != verify.stripe("a")
         assert len({verify.hmac_sha256("a"), verify.hmac_sha256("a", prefix="b")}) == 2
-
-
-def test_the_rules_for_answers_are_those_of_the_daemon():
-    """Workflow code is told before its turn is sent: what the daemon refuses then fails the run."""
-    daemon = pytest.importorskip("hookd_daemon.api.webhooks")
-    ours = webhook_response
-    assert daemon._FRAMING == ours._FRAMING
-    assert daemon._OF_THE_ORIGIN == ours._OF_THE_ORIGIN
-    assert set(ours._WITHOUT_BODY) == daemon._WITHOUT_BODY
-    assert daemon._HEADER_VALUE.pattern == ours._VALUE.pattern
-    assert (daemon.MAX_HEADERS, daemon.MAX_HEADERS_BYTES) == (
-        ours._MOST_HEADERS,
-        ours._MOST_HEADER_BYTES,
-    )
-    assert daemon.MAX_STATIC_BODY_BYTES == ours._MOST_STATIC_BODY
-    assert daemon.MAX_BODY_BYTES == ours.MOST_BODY
-    assert (daemon.MIN_WITHIN_MS, daemon.MAX_WITHIN_MS) == (
-        ours._LEAST_WITHIN * 1000,
-        ours._MOST_WITHIN * 1000,
-    )
-    assert ours.Manual().within == daemon.USUAL_WITHIN_MS / 1000
