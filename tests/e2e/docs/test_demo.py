@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.concurrency import eventually
+from tests.support.programs import environment, processes_of
 
 DEMO = Path(__file__).parents[3] / "demo" / "demo.py"
 
@@ -32,32 +32,10 @@ KEY_LINES = (
 )
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    # Settings of some other daemon, which the demo must not meet.
-    return os.environ | {
-        "TMPDIR": str(folder),
-        "HOOKD_ADDRESS": "127.0.0.1:1",
-        "HOOKD_PROJECT": "elsewhere",
-        "HOOKD_LISTEN": "nonsense",
-    }
-
-
-def _processes_of(folder: Path) -> list[str]:
-    """The processes that were started with the folder in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"TMPDIR={folder}\0".encode() in (process / "environ").read_bytes():
-                found.append(process.name)
-        except OSError:
-            continue  # It has ended meanwhile, or is somebody else's.
-    return found
-
-
 def test_demo_plays_every_act(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, DEMO, "--pace", "0"],
-        env=_environment(tmp_path),
+        env=environment(tmp_path),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -75,14 +53,14 @@ def test_demo_plays_every_act(tmp_path: Path) -> None:
     assert told, done.stdout
     assert "\x1b" not in done.stdout
     assert list(tmp_path.iterdir()) == []
-    assert _processes_of(tmp_path) == []
+    assert processes_of(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, DEMO, "--pace", "0.2"],
-        env=_environment(tmp_path),
+        env=environment(tmp_path),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -98,4 +76,4 @@ def test_demo_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signal
         finally:
             demo.kill()
     assert list(tmp_path.iterdir()) == []
-    eventually(lambda: not _processes_of(tmp_path), within=5)
+    eventually(lambda: not processes_of(tmp_path), within=5)

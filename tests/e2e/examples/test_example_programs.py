@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.concurrency import eventually
+from tests.support.programs import environment, processes_of
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -80,28 +80,6 @@ LINES = {
 }
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    # Settings of some other daemon, which the examples must not meet.
-    return os.environ | {
-        "TMPDIR": str(folder),
-        "HOOKD_ADDRESS": "127.0.0.1:1",
-        "HOOKD_PROJECT": "elsewhere",
-        "HOOKD_LISTEN": "nonsense",
-    }
-
-
-def _processes_of(folder: Path) -> list[str]:
-    """The processes that were started with the folder in their environment."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"TMPDIR={folder}\0".encode() in (process / "environ").read_bytes():
-                found.append(process.name)
-        except OSError:
-            continue  # It has ended meanwhile, or is somebody else's.
-    return found
-
-
 def test_every_example_is_known() -> None:
     assert sorted(LINES) == sorted(file.parent.name for file in EXAMPLES.glob("*/__main__.py"))
     listed = re.findall(r"^\| \[`(\w+)`\]", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
@@ -113,7 +91,7 @@ def test_example_shows_what_it_promises(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{name}"],
         cwd=ROOT,
-        env=_environment(tmp_path),
+        env=environment(tmp_path),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -125,7 +103,7 @@ def test_example_shows_what_it_promises(name: str, tmp_path: Path) -> None:
     pattern = r"(?:.*\n)*?".join(rf"{line}\n" for line in LINES[name])
     assert re.fullmatch(rf"{pattern}(?:.*\n)*", done.stdout), done.stdout
     assert list(tmp_path.iterdir()) == []
-    assert _processes_of(tmp_path) == []
+    assert processes_of(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -133,7 +111,7 @@ def test_example_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Sig
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "examples.approval"],
         cwd=ROOT,
-        env=_environment(tmp_path),
+        env=environment(tmp_path),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -147,7 +125,7 @@ def test_example_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Sig
         finally:
             example.kill()
     assert list(tmp_path.iterdir()) == []
-    eventually(lambda: not _processes_of(tmp_path), within=5)
+    eventually(lambda: not processes_of(tmp_path), within=5)
 
 
 @pytest.mark.parametrize("name", LINES)
