@@ -1,17 +1,16 @@
-"""Certificates for a test, made by openssl."""
+"""Certificates for a test."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization as pem
 
 _numbers = itertools.count(1)
-_CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2"]
 
 
 @dataclass(frozen=True)
@@ -33,35 +32,28 @@ class Pair:
             shutil.copyfile(source, fresh)
             fresh.rename(target)
 
+    def close(self, key: Path, passphrase: bytes) -> None:
+        """Writes its key, encrypted, into another file."""
+        opened = pem.load_pem_private_key(self.key.read_bytes(), None)
+        encryption = pem.BestAvailableEncryption(passphrase)
+        key.write_bytes(opened.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, encryption))
+
 
 class Authority:
-    """Signs certificates."""
+    """Signs certificates; they are in a folder, as its own."""
 
     def __init__(self, folder: Path) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("there is no openssl to make certificates with")
         self._folder = folder
-        self._own = self._make(["-addext", "basicConstraints=critical,CA:TRUE"])
-
-    @property
-    def file(self) -> Path:
+        self._authority = trustme.CA()
+        self.file = folder / "authority.pem"
         """Its own certificate."""
-        return self._own.cert
+        self._authority.cert_pem.write_to_path(self.file)
 
     def issue(self) -> Pair:
         """A new certificate for this machine, as a server or as a client."""
-        signed = ["-CA", str(self._own.cert), "-CAkey", str(self._own.key)]
-        names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-        return self._make([*signed, "-addext", names, "-addext", "basicConstraints=CA:FALSE"])
-
-    def _make(self, options: list[str]) -> Pair:
+        made = self._authority.issue_cert("127.0.0.1", "localhost")
         name = f"test-{next(_numbers)}"
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        out = ["-subj", f"/CN={name}", "-out", str(pair.cert), "-keyout", str(pair.key)]
-        subprocess.run(
-            ["openssl", "req", "-x509", *_CURVE, *options, *out],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        made.cert_chain_pems[0].write_to_path(pair.cert)
+        made.private_key_pem.write_to_path(pair.key)
         return pair

@@ -283,12 +283,7 @@ def test_files_that_cannot_be_used_are_named_at_the_start(
     pair, stranger, junk = authority.issue(), other.issue(), tmp_path / "junk.pem"
     junk.write_text("junk")
     closed = tmp_path / "closed.key"
-    subprocess.run(
-        ["openssl", "ec", "-in", pair.key, "-aes256", "-passout", "pass:x", "-out", closed],
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    pair.close(closed, b"x")
     torn = tmp_path / "torn.key"
     torn.write_bytes(pair.key.read_bytes().replace(b"\nM", b"\n!"))
     for cert, key, ca, why in (
