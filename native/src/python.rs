@@ -137,6 +137,11 @@ impl Claims {
     }
 }
 
+/// What is said of stored claims that are not what was stored.
+fn damaged(why: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(format!("the table of claims is damaged: {why}"))
+}
+
 /// Which run of which project owns which hook token.
 #[pyclass(frozen, module = "hookd_daemon._native")]
 pub(crate) struct TokenIndex(pub(crate) index::TokenIndex);
@@ -256,19 +261,18 @@ impl TokenIndex {
         for pair in pairs.try_iter()? {
             let pair: (Bound<'_, PyBytes>, Bound<'_, PyBytes>) = pair?.extract()?;
             let claim = StoredClaim::decode(pair.0.as_bytes(), pair.1.as_bytes());
-            let claim = claim.map_err(|error| {
-                PyValueError::new_err(format!(
-                    "the table of claims is damaged: claim {total} has {error}"
-                ))
-            })?;
+            let claim =
+                claim.map_err(|error| damaged(format_args!("claim {total} has {error}")))?;
             if claim.project != project || claims.runs.len() >= at_once {
-                py.detach(|| claims.load(&self.0, &project))?;
+                py.detach(|| claims.load(&self.0, &project))
+                    .map_err(damaged)?;
                 claim.project.clone_into(&mut project);
             }
             claims.push(claim);
             total += 1;
         }
-        py.detach(|| claims.load(&self.0, &project))?;
+        py.detach(|| claims.load(&self.0, &project))
+            .map_err(damaged)?;
         Ok(total)
     }
 

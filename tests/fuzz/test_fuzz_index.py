@@ -52,5 +52,5 @@ def test_noise_is_no_panic(stored: list[tuple[bytes, bytes]]) -> None:
     index = TokenIndex()
     told = load(index, stored, 2)
     # The message says what is wrong, and nothing of what is stored.
-    assert told is None or "claim" in told
+    assert told is None or told.startswith("the table of claims is damaged: ")
     assert sum(count for _, count in index.projects()) == len(index)
