@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from hookd_daemon.auth import keys
-from hookd_daemon.auth.keyfile import KeyFile, KeyFileError
+from hookd_daemon.auth.keyfile import DamagedKeysError, KeyFile, KeyFileError
 from hookd_daemon.auth.keys import Key
 from hookd_daemon.auth.mark import Mark
 from hookd_daemon.auth.roles import Role
@@ -276,10 +276,7 @@ class Door:
         try:
             seen = self._file.mark()
             if seen != self._mark:
-                # Also if it cannot be read: as long as it is the same file, a
-                # second try would only cost time.
-                self._mark = seen
-                found = self._file.read()
+                found = self._read(seen)
                 self._trouble = ""
                 if seen is None:
                     log.error(
@@ -298,6 +295,21 @@ class Door:
             if caller.stays and caller.expired(now_ms):
                 _end(caller)
         return changed
+
+    def _read(self, seen: Mark) -> list[Key]:
+        """Reads the keys, and notes which file they are from.
+
+        Not if it cannot be opened, for want of descriptors for instance: a key
+        that was revoked in it must go as soon as it can.
+        """
+        try:
+            found = self._file.read()
+        except DamagedKeysError:
+            # As long as it is the same file, a second try would only cost time.
+            self._mark = seen
+            raise
+        self._mark = seen
+        return found
 
     def _take(self, found: list[Key]) -> None:
         before = self._callers

@@ -27,6 +27,10 @@ class KeyFileError(Exception):
     """The file of the keys cannot be used; the message says why."""
 
 
+class DamagedKeysError(KeyFileError):
+    """What the file holds is wrong, and stays so until it changes."""
+
+
 class _Content(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +69,8 @@ class KeyFile:
         """All keys, also those that are revoked or expired; none if there is no file.
 
         Raises:
-            KeyFileError: the file cannot be read, or is damaged.
+            DamagedKeysError: the file is damaged.
+            KeyFileError: the file cannot be read now.
         """
         try:
             text = self.path.read_bytes()
@@ -78,7 +83,7 @@ class KeyFile:
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "it"
             why = error.errors()[0]["msg"]
-            raise KeyFileError(f"the keys {self.path} are damaged: {where}: {why}") from None
+            raise DamagedKeysError(f"the keys {self.path} are damaged: {where}: {why}") from None
 
     def _unreadable(self, error: OSError) -> KeyFileError:
         return KeyFileError(f"the keys {self.path} cannot be read: {error.strerror}")

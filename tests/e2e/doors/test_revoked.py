@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -178,6 +180,29 @@ def test_neither_a_damaged_nor_a_missing_file_opens_the_door(daemon: Daemon) -> 
     eventually(lambda: "the keys are gone" in daemon.log)
     assert probe(daemon, key).code == UNAUTHENTICATED
     assert probe(daemon, None).code == UNAUTHENTICATED
+
+
+def test_a_key_that_is_revoked_while_nothing_can_be_opened(daemon: Daemon) -> None:
+    """It is valid no more once there are descriptors again, though the file is the same."""
+    key, other = create(daemon.data_dir, "blue"), create(daemon.data_dir, "blue")
+    eventually(lambda: probe(daemon, None).code == UNAUTHENTICATED)
+    # What is connected stays, whatever can be opened.
+    api = Api(daemon.channel())
+    request = GetRunRequest(project="blue", run_id="nothing")
+
+    def code(key: str) -> grpc.StatusCode | None:
+        more: dict[str, Any] = {"metadata": bearing(key), "timeout": PATIENCE}
+        return told(lambda: api.runs.GetRun(request, **more)).code
+
+    assert code(key) == grpc.StatusCode.NOT_FOUND
+    before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    few = len(os.listdir(f"/proc/{daemon.pid}/fd"))
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (few, before[1]))
+    revoke(daemon.data_dir, key)
+    eventually(lambda: "Too many open files" in daemon.log)
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+    eventually(lambda: code(key) == UNAUTHENTICATED)
+    assert code(other) == grpc.StatusCode.NOT_FOUND
 
 
 def test_a_daemon_does_not_start_on_damaged_keys(tmp_path: Path) -> None:

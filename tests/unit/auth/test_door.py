@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hmac
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -330,3 +332,25 @@ def test_a_damaged_file_is_read_once_however_many_ask(
     world.file.path.write_text(whole.replace('"blue"', '"green"'))
     assert door.look()
     assert world.enter(door, text).project == "green"
+
+
+def test_a_file_that_could_not_be_read_is_read_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it has not changed since: else a key that was revoked would stay good for ever."""
+    text = world.make()
+    door = world.door()
+    world.change(text, revoked_at=NOW)
+
+    def unreadable(_: Path) -> bytes:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as short:
+        short.setattr(Path, "read_bytes", unreadable)
+        for _ in range(2):
+            assert not door.look()
+        # It is not known what has changed.
+        assert world.enter(door, text)
+    world.seconds += LOOK_S
+    with pytest.raises(UnauthenticatedError):
+        world.enter(door, text)
