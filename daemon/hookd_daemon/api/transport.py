@@ -343,12 +343,17 @@ class _Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
         self, request_iterator: Any, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Any]:
         """Answers with descriptions of the API."""
+        call = GrpcCall(context, self._gate)
         try:
-            self._door.enter(REFLECTION, LEAST[REFLECTION], GrpcCall(context, self._gate))
+            call.caller = self._door.enter(REFLECTION, LEAST[REFLECTION], call)
+            with self._gate.stream(), call.caller.stay() as stay:
+                asked = self._gate.until_drained(aiter(request_iterator))
+                async for response in super().ServerReflectionInfo(asked, context):
+                    stay.leave()
+                    yield response
+                    stay.come_back()
         except HookdError as error:
             await _abort(context, error)
-        async for response in super().ServerReflectionInfo(request_iterator, context):
-            yield response
 
 
 async def _send(context: grpc.aio.ServicerContext[Any, Any], response: bytes) -> None:

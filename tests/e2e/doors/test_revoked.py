@@ -13,8 +13,23 @@ from typing import Any
 
 import grpc
 import pytest
-from hookd.v1.hook_service_pb2 import ClaimStreamRequest, GetHookRequest
-from hookd.v1.run_service_pb2 import AwaitRunRequest, GetRunRequest, WatchRunRequest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from hookd.v1.common_pb2 import HookSpec
+from hookd.v1.hook_service_pb2 import (
+    ClaimStreamRequest,
+    GetHookRequest,
+    HookRef,
+    ReceivePayloadsRequest,
+    ResumeHookRequest,
+)
+from hookd.v1.run_service_pb2 import (
+    AwaitRunRequest,
+    GetRunRequest,
+    StartRunRequest,
+    WatchRunRequest,
+)
+from hookd.v1.stream_service_pb2 import ReadStreamRequest
 from hookd.v1.worker_service_pb2 import PollRequest
 from hookd.v1.worker_service_pb2_grpc import WorkerServiceStub
 from hookd_daemon.auth.keyfile import KeyFile
@@ -60,16 +75,16 @@ class Open:
 class Never:
     """Messages of a caller that has nothing to say for now."""
 
-    def __init__(self, *first: Any) -> None:
+    def __init__(self, *first: Any, over: threading.Event | None = None) -> None:
         self._first = list(first)
-        self._over = threading.Event()
+        self.over = over or threading.Event()
 
     def __iter__(self) -> Iterator[Any]:
         yield from self._first
-        self._over.wait(PATIENCE)
+        self.over.wait(PATIENCE)
 
     def end(self) -> None:
-        self._over.set()
+        self.over.set()
 
 
 def probe(daemon: Daemon, key: str | None, project: str = "blue") -> Told:
@@ -83,6 +98,7 @@ def opened(daemon: Daemon, key: str | None) -> tuple[dict[str, Open], Never]:
     """One of each call that lasts."""
     api, meta = Api(daemon.channel(), "blue"), bearing(key)
     said = Never(ClaimStreamRequest(batch_id=1, project="blue"))
+    asked = Never(ServerReflectionRequest(list_services=""), over=said.over)
     workers = WorkerServiceStub(api.channel)
     poll = PollRequest(
         project="blue", worker_id=f"w-{key}"[:40], workflows=[{"name": "w"}], max_turns=1
@@ -91,15 +107,27 @@ def opened(daemon: Daemon, key: str | None) -> tuple[dict[str, Open], Never]:
     watch = WatchRunRequest(project="blue", run_id="long")
     wait = AwaitRunRequest(project="blue", run_id="long", wait=seconds(PATIENCE))
     hook = GetHookRequest(project="blue", token="not-yet", wait=seconds(PATIENCE))
+    resume = ResumeHookRequest(
+        project="blue", token="not-yet", payload_id=f"p-{key}"[:40], wait=seconds(PATIENCE)
+    )
+    read = ReadStreamRequest(project="blue", run_id="long")
+    receive = ReceivePayloadsRequest(
+        project="blue", ref=HookRef(run_id="long", hook_id="long-hook")
+    )
+    reflection = ServerReflectionStub(api.channel)
     calls: dict[str, Callable[[], Any]] = {
         "WatchRun": lambda: api.runs.WatchRun(watch, **more),
         "Poll": lambda: workers.Poll(poll, **more),
         "ClaimStream": lambda: api.hooks.ClaimStream(iter(said), **more),
         "AwaitRun": lambda: api.runs.AwaitRun(wait, **more),
         "GetHook": lambda: api.hooks.GetHook(hook, **more),
+        "ResumeHook": lambda: api.hooks.ResumeHook(resume, **more),
+        "ReadStream": lambda: api.streams.ReadStream(read, **more),
+        "ReceivePayloads": lambda: api.hooks.ReceivePayloads(receive, **more),
+        "reflection": lambda: reflection.ServerReflectionInfo(iter(asked), **more),
     }
     found = {name: Open(call) for name, call in calls.items()}
-    for name in ("WatchRun", "Poll", "ClaimStream"):
+    for name in ("WatchRun", "Poll", "ClaimStream", "reflection"):
         eventually(lambda name=name: found[name].answers)  # type: ignore[misc]
     return found, said
 
@@ -112,9 +140,10 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 def start_long(daemon: Daemon, key: str | None) -> None:
     """Starts a run that does not end."""
-    from hookd.v1.run_service_pb2 import StartRunRequest
-
-    request = StartRunRequest(project="blue", run_id="long", workflow="w", external=True)
+    claims = [HookSpec(hook_id="long-hook", token="long-token")]
+    request = StartRunRequest(
+        project="blue", run_id="long", workflow="w", external=True, claims=claims
+    )
     Api(daemon.channel()).runs.StartRun(request, metadata=bearing(key))
 
 
