@@ -115,10 +115,11 @@ class Live:
             sent: Fragments = {}
             mark: object = None
             last = now()
-            await stream.begin()
             while True:
                 fresh_mark = page.mark()
+                # Before anything is answered: who may not see the page is told so.
                 made = await page.fragments(visit)
+                await stream.begin()
                 changed = {
                     name: html for name, html in made.items() if sent.get(name) != _still(html)
                 }

@@ -173,6 +173,33 @@ def test_the_server_refuses_what_a_role_does_not_allow(locked: Daemon, path: str
     assert answer.status == 403
 
 
+@pytest.mark.parametrize("role", [Role.RESUME_ONLY, Role.SERVICE, Role.ADMIN])
+def test_a_stranger_is_not_told_what_is_there(locked: Daemon, role: Role) -> None:
+    """The same page, whether the run, the hook and the token of another project exist or not."""
+    cookie, token = _signed_in(locked, "shop", role)
+    hook = "run={0}-run&hook=hook"
+    payload = {"form_token": token, "payload": "1", "payload_id": "p", "token": "{0}-token"}
+    asked: list[tuple[str, dict[str, str] | None]] = [
+        *((f"/console/{page}?{hook}", None) for page in ("run", "hook", "live/run", "live/hook")),
+        ("/console/hooks?token={0}-token", None),
+        *((f"/console/live/{page}", None) for page in ("overview", "conflicts", "queues")),
+        ("/console/cancel?run={0}-run", {"form_token": token}),
+        (f"/console/dispose?{hook}", {"form_token": token}),
+        ("/console/resume?token={0}-token", payload),
+        (f"/console/resume?{hook}", payload),
+    ]
+    for path, form in asked:
+        told = []
+        for run in ("other", "there"):
+            sent = form and {name: value.format(run) for name, value in form.items()}
+            target = path.format(run) + ("&" if "?" in path else "?") + "project=other"
+            answer = ask(locked.http, target, sent, cookie=cookie)
+            # What was asked for stands in links.
+            told.append((answer.status, answer.headers, answer.text.replace(f"{run}-", "-")))
+        assert told[0][0] == 403, path
+        assert told[0] == told[1], path
+
+
 def _to(answer: Answer) -> str:
     return answer.headers.get("location", "")
 
