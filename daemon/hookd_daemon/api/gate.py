@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from hookd_daemon.api.sharing import Place
+from hookd_daemon.api.sharing import KEPT, Place
 from hookd_daemon.errors import LimitExceededError, StoreUnavailableError
 from hookd_daemon.telemetry.metrics import Metrics
 
@@ -33,6 +34,8 @@ class Gate:
         self._metrics = metrics
         self._max_calls = max_calls
         self._max_streams = max_streams
+        self._kept_streams = max_streams // KEPT
+        self._streams: Counter[str] = Counter()
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
@@ -102,25 +105,35 @@ class Gate:
         self._metrics.calls_in_flight -= 1
 
     @contextmanager
-    def stream(self) -> Iterator[None]:
+    def stream(self, project: str = "") -> Iterator[None]:
         """Lets one stream in.
 
+        Args:
+            project: whose it is; empty if that is not known.
+
         Raises:
-            LimitExceededError: there are too many.
+            LimitExceededError: there are too many, or the project has many, and
+                what is left is kept for others.
             StoreUnavailableError: the daemon is going down.
         """
         self._check_open()
-        metrics = self._metrics
-        if metrics.streams_open >= self._max_streams:
+        metrics, advice = self._metrics, "close streams, or raise --max-streams"
+        most = self._max_streams
+        if project and self._streams[project] >= self._kept_streams:
+            most -= self._kept_streams
+            advice = f"the rest is kept for other projects; {advice}"
+        if metrics.streams_open >= most:
             metrics.rejected["streams"] += 1
-            raise LimitExceededError(
-                "streams", self._max_streams, "close streams, or raise --max-streams"
-            )
+            raise LimitExceededError("streams", most, advice)
         metrics.streams_open += 1
+        self._streams[project] += 1
         try:
             yield
         finally:
             metrics.streams_open -= 1
+            self._streams[project] -= 1
+            if not self._streams[project]:
+                del self._streams[project]
 
     @contextmanager
     def long_wait(self, place: Place | None = None) -> Iterator[None]:
@@ -129,7 +142,7 @@ class Gate:
         Args:
             place: its place among the calls of its project, if it has one.
         """
-        with self.stream():
+        with self.stream("" if place is None else place.project):
             self._metrics.calls_in_flight -= 1
             if place is not None:
                 place.end()

@@ -28,7 +28,7 @@ LARGE_BYTES = 8 * 1024
 LATELY_S = 1.0
 #: The longest rest after a large request, in seconds.
 LONGEST_REST_S = 0.1
-#: Of the calls in flight, one in so many is kept for projects that have few.
+#: Of the calls in flight, and of the streams, one in so many is kept for projects that have few.
 KEPT = 8
 #: Below this many projects, idle ones are not worth looking for.
 LEAST_SWEEP = 256
@@ -78,15 +78,16 @@ class Place:
     """The place of one call among those of its project.
 
     Attributes:
+        project: the project.
         turn: done when the call may go on; None when it need not wait, or has
             not asked.
     """
 
-    __slots__ = ("_began", "_is_under_way", "_project", "_queue", "_sharing", "_tenant", "turn")
+    __slots__ = ("_began", "_is_under_way", "_queue", "_sharing", "_tenant", "project", "turn")
 
     def __init__(self, sharing: Sharing, project: str, tenant: _Tenant) -> None:
         self._sharing = sharing
-        self._project = project
+        self.project = project
         self._tenant = tenant
         self._queue = tenant.small
         self._began = 0.0
@@ -101,7 +102,7 @@ class Place:
             size: the bytes of the request.
         """
         queue = self._queue = self._tenant.large if size >= LARGE_BYTES else self._tenant.small
-        if self._sharing.is_shared_by(self._project):
+        if self._sharing.is_shared_by(self.project):
             if queue.parked or not queue.has_room():
                 self.turn = asyncio.get_running_loop().create_future()
                 queue.parked.append(self)

@@ -223,7 +223,7 @@ class GrpcServer:
             with _Watch(self, path, call) as watch:
                 try:
                     call.caller = door.enter(path, least, call)
-                    with gate.stream(), call.caller.stay() as stay:
+                    with gate.stream(call.project), call.caller.stay() as stay:
                         # Closed with the call: a waiter must not outlive it.
                         async with aclosing(answer(sent, call)) as responses:
                             async for response in responses:
@@ -346,7 +346,7 @@ class _Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
         call = GrpcCall(context, self._gate)
         try:
             call.caller = self._door.enter(REFLECTION, LEAST[REFLECTION], call)
-            with self._gate.stream(), call.caller.stay() as stay:
+            with self._gate.stream(call.project), call.caller.stay() as stay:
                 asked = self._gate.until_drained(aiter(request_iterator))
                 async for response in super().ServerReflectionInfo(asked, context):
                     stay.leave()

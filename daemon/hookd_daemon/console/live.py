@@ -96,7 +96,7 @@ class Live:
                 raise LimitExceededError("console_pages", MOST_PAGES, "close some")
             self.open += 1
             try:
-                with self.gate.stream(), visit.caller.stay():
+                with self.gate.stream(visit.caller.project), visit.caller.stay():
                     await self._keep_fresh(request, page, visit, stream)
             finally:
                 self.open -= 1

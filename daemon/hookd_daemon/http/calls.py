@@ -123,7 +123,7 @@ class Calls:
             call.caller = self._enter(path, call, caller)
             if callable(request):
                 request = await request()
-            with self.gate.stream(), call.caller.stay() as stay:
+            with self.gate.stream(call.project), call.caller.stay() as stay:
                 check_project(request, call)
                 await self._admission.open(path, request, call)
                 answers: AsyncGenerator[Message] = self._handlers[path](request, call)
