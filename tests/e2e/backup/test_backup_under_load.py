@@ -91,6 +91,8 @@ def check_moment(found: Snapshot, final: Snapshot) -> None:
     """What was restored is all that had happened up to some moment, and nothing else."""
     for run_id, log in found.logs.items():
         assert log == final.logs[run_id][: len(log)], run_id
+    for stream, chunks in found.streams.items():
+        assert chunks == final.streams[stream][: len(chunks)], stream
     # Events have the time of their commit: those before the last one are all there.
     last = max(e.time.ToNanoseconds() for log in found.logs.values() for e in log)
     for run_id, log in final.logs.items():
