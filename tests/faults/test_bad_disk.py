@@ -232,6 +232,30 @@ def test_no_descriptors_for_more_connections(tmp_path: Path) -> None:
         check_whole(late, snapshot(late))
 
 
+def test_no_descriptors_for_http(tmp_path: Path) -> None:
+    """It is said once a second, and whoever comes is served as soon as there is room."""
+    with ExitStack() as stack:
+        daemon = stack.enter_context(running(tmp_path))
+        api = Api(daemon.channel(), "p")
+        api.start("run")
+        before = descriptors(daemon)
+        limit(daemon, resource.RLIMIT_NOFILE, before + 8)
+        host, port = daemon.http.rsplit(":", 1)
+        crowd = [
+            stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)
+        ]
+        said = "no connection can be accepted: Too many open files"
+        eventually(lambda: daemon.log.count(said) >= 3)
+        assert daemon.log.count(said) < 10
+        for i in range(20):
+            api.claim("run", f"t{i}", f"h{i}")
+        for one in crowd:
+            one.close()
+        with urllib.request.urlopen(f"http://{daemon.http}/readyz", timeout=30) as answer:
+            assert answer.status == 200
+        assert "Traceback" not in daemon.log
+
+
 def test_no_descriptors_for_the_store(tmp_path: Path) -> None:
     """A file that RocksDB cannot open is said, and costs nothing that was acknowledged."""
     with running(tmp_path) as daemon:

@@ -34,6 +34,18 @@ def _is_news(record: logging.LogRecord) -> bool:
 logging.getLogger("uvicorn.error").addFilter(_is_news)
 
 
+def _say_in_a_line(record: logging.LogRecord) -> bool:
+    """Leaves out where it was noticed that there are no descriptors for one more connection."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, OSError) and record.getMessage().startswith("socket.accept()"):
+        record.msg, record.args = f"no connection can be accepted: {error.strerror}", ()
+        record.exc_info = record.exc_text = None
+    return True
+
+
+logging.getLogger("asyncio").addFilter(_say_in_a_line)
+
+
 class HttpServer:
     """Serves an application from the running event loop.
 
@@ -58,6 +70,10 @@ class HttpServer:
             date_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            # asyncio accepts so many connections at a time. When it has no
+            # descriptor for one, it goes on with the others, and tries each
+            # again after a second: with more than one there soon are thousands.
+            backlog=1,
         )
         # Otherwise it would make one of its own, which cannot change.
         config.load()
@@ -134,6 +150,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
         self.ready.set()
 
     async def main_loop(self) -> None:
