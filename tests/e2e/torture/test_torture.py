@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import shlex
 import signal
@@ -35,12 +37,14 @@ class Torture:
     def notes(self) -> list[dict[str, int]]:
         return [json.loads(line) for line in self._notes.read_text().splitlines()]
 
-    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, stdout: int = subprocess.PIPE, **env: str
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "scripts.torture", SAMPLE, *arguments],
             cwd=ROOT,
             env={**self._env, **env},
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
         )
@@ -68,6 +72,25 @@ def test_a_round_is_repeated_with_its_seed_and_effort(torture: Torture) -> None:
     assert status == 0, said
     assert re.search(r"✓ round +1 +seed 4665 +effort 2.5 +4 tests", said)
     assert torture.notes() == [{"seed": 4665, "effort": 25}, {"effort": 1}]
+
+
+def test_people_see_a_bar(torture: Torture) -> None:
+    """Which round and which test it is at, and how many have ended."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        process = torture.start(
+            "--minutes=10", stdout=theirs, SAMPLE_WAITS="1", TERM="xterm", COLUMNS="140"
+        )
+        os.close(theirs)
+        shown = ""
+        # The third test waits; the end of a terminal is an error.
+        with contextlib.suppress(OSError):
+            while not re.search(r"round 1: [^\n]*test_that_waits[^\n]*━[^\n]*2/4", shown):
+                shown += terminal.read(65536).decode(errors="replace")
+            process.send_signal(signal.SIGINT)
+            while terminal.read(65536):
+                pass
+    assert process.wait(PATIENCE) == 130, shown
 
 
 def test_rounds_try_harder_until_one_fails(torture: Torture) -> None:
