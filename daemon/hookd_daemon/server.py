@@ -41,6 +41,7 @@ from hookd_daemon.config import Settings, StartupError
 from hookd_daemon.console.routes import Console, build_console, console_routes
 from hookd_daemon.core.queues import STEP, WORKFLOW
 from hookd_daemon.core.usage import count_active_runs
+from hookd_daemon.descriptors import Descriptors
 from hookd_daemon.dispatch.board import Board
 from hookd_daemon.dispatch.dispatcher import Dispatcher
 from hookd_daemon.dispatch.survey import Survey
@@ -161,7 +162,11 @@ class Daemon:
                 data_dir=str(settings.data_dir),
             )
             looking = asyncio.create_task(
-                watch(door.look, *([certificates.look] if certificates else [])),
+                watch(
+                    door.look,
+                    *([certificates.look] if certificates else []),
+                    Descriptors().look,
+                ),
                 name="hookd-watch",
             )
             try:

@@ -221,11 +221,14 @@ def test_no_descriptors_for_more_connections(tmp_path: Path) -> None:
             stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)
         ]
         eventually(lambda: descriptors(daemon) >= before + 8)
+        eventually(lambda: "no file descriptor is left" in daemon.log)
         for i in range(50):
             api.claim("run", f"t{i}", f"h{i}")
         for one in crowd:
             one.close()
         eventually(lambda: descriptors(daemon) < before + 8)
+        eventually(lambda: "there are file descriptors again" in daemon.log)
+        assert daemon.log.count("no file descriptor is left") == 1
         late = Api(daemon.channel(), "p")
         grpc.channel_ready_future(late.channel).result(60)
         assert late.hook("t49").hook_id == "h49"
