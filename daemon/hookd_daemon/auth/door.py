@@ -18,6 +18,7 @@ from hookd_daemon.auth.keyfile import DamagedKeysError, KeyFile, KeyFileError
 from hookd_daemon.auth.keys import Key
 from hookd_daemon.auth.mark import Mark
 from hookd_daemon.auth.roles import Role
+from hookd_daemon.auth.spare import Spare
 from hookd_daemon.auth.watch import LOOK_S
 from hookd_daemon.errors import PermissionDeniedError, UnauthenticatedError
 from hookd_daemon.logs import get_logger
@@ -163,6 +164,7 @@ class Door:
         self._callers: dict[str, Caller] = {}
         self._mark: Mark = file.mark()
         self._trouble = ""
+        self._spare = Spare()
         self._next_look = monotonic() + LOOK_S
         if self._mark is not None:
             self._take(file.read())
@@ -299,11 +301,12 @@ class Door:
     def _read(self, seen: Mark) -> list[Key]:
         """Reads the keys, and notes which file they are from.
 
-        Not if it cannot be opened, for want of descriptors for instance: a key
-        that was revoked in it must go as soon as it can.
+        Not if it cannot be read now: a key that was revoked in it must go as
+        soon as it can be.
         """
         try:
-            found = self._file.read()
+            with self._spare.lent():
+                found = self._file.read()
         except DamagedKeysError:
             # As long as it is the same file, a second try would only cost time.
             self._mark = seen
