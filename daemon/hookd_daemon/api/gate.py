@@ -119,7 +119,7 @@ class Gate:
         self._check_open()
         metrics, advice = self._metrics, "close streams, or raise --max-streams"
         most = self._max_streams
-        if project and self._streams[project] >= self._kept_streams:
+        if project and 0 < self._kept_streams <= self._streams[project]:
             most -= self._kept_streams
             advice = f"the rest is kept for other projects; {advice}"
         if metrics.streams_open >= most:
