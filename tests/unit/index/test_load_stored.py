@@ -111,7 +111,7 @@ def test_a_damaged_key_is_refused(key: bytes) -> None:
 
 def test_damage_that_the_index_finds_is_told_too() -> None:
     pair = (keys.claim("p", "t"), record(1, 1).SerializeToString())
-    with pytest.raises(ValueError, match="of claims is damaged: token 1 is already claimed by run 1"):
+    with pytest.raises(ValueError, match="is damaged: token 1 is already claimed by run 1"):
         TokenIndex().load_stored([pair, pair], 10)
     with pytest.raises(ValueError, match="of claims is damaged: token 0 has 0 bytes"):
         TokenIndex().load_stored([(keys.claim("p", ""), pair[1])], 10)
