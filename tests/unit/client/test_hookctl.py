@@ -82,6 +82,99 @@ def test_runs_get(daemon, hookctl):
     assert found["input"] == {"content_type": "text/xml", "data": "_w=="}
 
 
+def test_a_failure_is_shown_to_people_with_its_lines(daemon, hookctl):
+    trace = 'Traceback (most recent call last):\n  File "shop.py", line 3\nValueError: no \x1b[0m\n'
+    details = common_pb2.Payload(
+        content_type="application/json", data=json.dumps({"traceback": trace, "args": [1]}).encode()
+    )
+    failure = common_pb2.Failure(type="ValueError", message="no \x1b[0m", details=details)
+
+    async def get_run(request, context):
+        run = a_run(failure=failure)
+        run.status = common_pb2.RUN_STATUS_FAILED
+        return run_service_pb2.GetRunResponse(run=run)
+
+    daemon.on(GetRun=get_run)
+    lines = hookctl("runs", "get", "run_1")[1].splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("failure"))
+    shown_lines = [line.removeprefix("failure").strip() for line in lines[first : first + 3]]
+    assert shown_lines == [
+        "ValueError: no \\x1b[0m",
+        "Traceback (most recent call last):",
+        'File "shop.py", line 3',
+    ]
+    assert lines[first + 3].startswith("created at")
+    assert "\x1b" not in "".join(lines)
+    found = json.loads(hookctl("runs", "get", "run_1", "--json")[1])
+    assert found["failure"]["details"] == {"traceback": trace, "args": [1]}
+
+
+def test_no_line_ends_with_blanks_where_nobody_looks(daemon, hookctl):
+    async def list_runs(request, context):
+        return run_service_pb2.ListRunsResponse(runs=[a_run(), a_run()])
+
+    async def get_run(request, context):
+        return run_service_pb2.GetRunResponse(run=a_run(cancel_reason="a reason " * 9))
+
+    daemon.on(ListRuns=list_runs, GetRun=get_run)
+    for words in (["runs", "list"], ["runs", "get", "run_1"]):
+        out = hookctl(*words)[1]
+        assert out.count("\n") > 3
+        assert [line for line in out.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ({"status": "COMPLETED", "output": b'"paid\\n"'}, (0, "paid\\n\n", "")),
+        ({"status": "COMPLETED", "output": b'{"a":[1]}'}, (0, '{"a":[1]}\n', "")),
+        ({"status": "COMPLETED"}, (0, "null\n", "")),
+        ({"status": "FAILED"}, (1, "", "hookctl: Run run_1 failed: Boom: no\n")),
+        ({"status": "CANCELLED"}, (1, "", "hookctl: Run run_1 was cancelled: enough\n")),
+        ({"status": "RUNNING"}, (7, "", "hookctl: Run run_1 has not ended within 0.01 s\n")),
+    ],
+    ids=["text", "value", "nothing", "failed", "cancelled", "still running"],
+)
+def test_runs_wait(daemon, hookctl, ending, expected):
+    run = a_run(
+        failure=common_pb2.Failure(type="Boom", message="no"),
+        cancel_reason="enough",
+    )
+    run.status = common_pb2.RunStatus.Value(f"RUN_STATUS_{ending['status']}")
+    if "output" in ending:
+        run.output.content_type, run.output.data = "application/json", ending["output"]
+
+    async def get_run(request, context):
+        return run_service_pb2.GetRunResponse(run=run)
+
+    async def await_run(request, context):
+        return run_service_pb2.AwaitRunResponse(run=run)
+
+    daemon.on(GetRun=get_run, AwaitRun=await_run)
+    assert hookctl("runs", "wait", "run_1", "--within", "10ms") == expected
+
+
+def test_runs_wait_for_programs(daemon, hookctl):
+    output = common_pb2.Payload(content_type="application/json", data=b'{"paid":5}')
+    run = a_run(output=output)
+    run.status = common_pb2.RUN_STATUS_COMPLETED
+
+    async def answer(request, context):
+        if request.run_id == "lost":
+            await refuse(context, Code.NOT_FOUND, "RUN_NOT_FOUND", {}, message="no run")
+        return run_service_pb2.GetRunResponse(run=run)
+
+    async def await_run(request, context):
+        return run_service_pb2.AwaitRunResponse(run=run)
+
+    daemon.on(GetRun=answer, AwaitRun=await_run)
+    assert json.loads(hookctl("runs", "wait", "run_1", "--json")[1]) == {
+        "run_id": "run_1", "status": "completed", "output": {"paid": 5},
+    }  # fmt: skip
+    assert hookctl("runs", "wait", "lost") == (3, "", "hookctl: no run\n")
+    assert hookctl("runs", "wait", "run_1", "--within", "soon")[0] == 2
+
+
 def log(*, secret: str) -> list[events_pb2.Event]:
     return [
         events_pb2.Event(seq=1, run_created=events_pb2.RunCreated(workflow="w")),

@@ -39,9 +39,11 @@ class Output:
 
     def __init__(self, *, json: bool) -> None:
         self.json = json
-        terminal = sys.stdout.isatty()
+        self._terminal = sys.stdout.isatty()
         self._console = Console(
-            width=None if terminal else _UNLIMITED_WIDTH, highlight=False, soft_wrap=not terminal
+            width=None if self._terminal else _UNLIMITED_WIDTH,
+            highlight=False,
+            soft_wrap=not self._terminal,
         )
 
     def rows(self, columns: Sequence[str], items: Iterable[Any]) -> None:
@@ -54,7 +56,7 @@ class Output:
             table.add_column(column.replace("_", " ").upper(), overflow="fold")
         for item in items:
             table.add_row(*(Text(shown(getattr(item, column))) for column in columns))
-        self._console.print(table)
+        self._print(table)
 
     def record(self, facts: Any) -> None:
         """Prints one object, a name and a value on each line, or as JSON."""
@@ -70,7 +72,7 @@ class Output:
                 table.add_row(
                     name.replace("_", " "), Text("\n".join(shown(line) for line in lines))
                 )
-        self._console.print(table)
+        self._print(table)
 
     def event(self, event: Event) -> None:
         """Prints an event on a line of its own, at once."""
@@ -94,6 +96,16 @@ class Output:
     def text(self, text: str) -> None:
         """Prints what is for programs whatever the user asked for."""
         sys.stdout.write(text)
+
+    def _print(self, table: Table) -> None:
+        """Prints a table; what is no terminal gets no blanks at the ends of lines."""
+        if self._terminal:
+            self._console.print(table)
+            return
+        with self._console.capture() as captured:
+            self._console.print(table)
+        for line in captured.get().splitlines():
+            sys.stdout.write(line.rstrip() + "\n")
 
     def _write(self, value: Any) -> None:
         sys.stdout.write(_json(value) + "\n")
@@ -121,6 +133,16 @@ def for_people(event: Event) -> Event:
         if value not in ("", None)
     }
     return dataclasses.replace(event, data=data)
+
+
+def failure_lines(failure: Failure) -> Lines:
+    """Gives why a run failed for people: what was raised and, below, where it was raised."""
+    lines = [f"{failure.type}: {failure.message}"]
+    if isinstance(failure.details, dict):
+        trace = failure.details.get("traceback")
+        # Its last line says again what was raised.
+        lines += trace.rstrip().splitlines()[:-1] if isinstance(trace, str) else ()
+    return Lines(lines)
 
 
 def token_hash(project: str, token: str) -> str:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from hookd.cli.context import Context, json_value
-from hookd.cli.output import Lines, for_people, without_tokens
+from hookd.cli.context import Context, duration, json_value
+from hookd.cli.output import Lines, failure_lines, for_people, shown, without_tokens
 from hookd.cli.waits import sentence, without_token
 from hookd.errors import InvalidArgumentError
 from hookd.requests import UNSET
@@ -60,6 +60,8 @@ async def get(run_id: str, /, *, context: Hidden, show_tokens: ShowTokens = Fals
         facts["waits"] = waits
     else:
         facts["waits_for"] = Lines(sentence(wait) for wait in waits)
+        if info.failure is not None:
+            facts["failure"] = failure_lines(info.failure)
     context.output.record(facts)
 
 
@@ -115,6 +117,28 @@ async def watch(
         context.output.event(
             event if show_tokens else without_tokens(event, context.client.project)
         )
+
+
+@app.command
+async def wait(run_id: str, /, *, context: Hidden, within: str | None = None) -> None:
+    """Wait until a run has ended, and print its output. One that has none prints null.
+
+    A run that failed or was cancelled is an error, with exit code 1.
+
+    Args:
+        run_id: The run.
+        context: The client and where to print.
+        within: Wait at most so long: 30, 500ms, 1h30m.
+    """
+    limit = None if within is None else duration(within, "--within")
+    run = context.client.get_run(run_id)
+    # As above: the wait survives a daemon that is gone.
+    await run.status()
+    output = await run.return_value(limit)
+    context.output.say(
+        "null" if output is None else shown(output),
+        {"run_id": run_id, "status": "completed", "output": output},
+    )
 
 
 @app.command
