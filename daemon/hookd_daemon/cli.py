@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from hookd_daemon import config
 from hookd_daemon.auth.commands import app as keys_app
@@ -154,6 +154,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
+        )
+    except UnusedCliTokensError as error:
+        # It calls words "tokens", which are something else here.
+        command = " ".join(("hookd", *(error.command_chain or ())))
+        words = " ".join(error.unused_tokens or ())
+        return _complain(
+            f"{command} takes no {words}; see {command} --help", ConfigError.exit_status
         )
     except CycloptsError as error:
         return _complain(" ".join(str(error).split()), ConfigError.exit_status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ DOMAIN = "hookd"
 _DETAILS_KEY = "grpc-status-details-bin"
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _REASON_PREFIX = "ERROR_REASON_"
+# What gRPC says before it says anything.
+_ALL_ADDRESSES = re.compile(r"^failed to connect to all addresses; last error: [A-Z_]+: ")
 
 
 @dataclass(slots=True)
@@ -45,8 +48,9 @@ def error_from_rpc(rpc: AioRpcError, address: str) -> errors.HookdError:
             _read_details(value, facts)
     error = _error(facts)
     if isinstance(error, errors.UnavailableError) and not facts.reason:
+        why = _ALL_ADDRESSES.sub("", str(error))
         return errors.UnavailableError(
-            f"hookd at {address} cannot be reached: {error}", reason=error.reason
+            f"hookd at {address} cannot be reached: {why}", reason=error.reason
         )
     return error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from grpc import aio
 
+from hookd import validate
 from hookd.durations import Seconds, seconds
 from hookd.errors import (
     ClientClosedError,
@@ -34,7 +35,6 @@ from hookd.v1.hook_service_pb2_grpc import HookServiceStub
 from hookd.v1.run_service_pb2_grpc import RunServiceStub
 from hookd.v1.stream_service_pb2_grpc import StreamServiceStub
 from hookd.v1.worker_service_pb2_grpc import WorkerServiceStub
-from hookd.validate import name
 from hookd.workflows.context import refuse_inside
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class Transport:
         credentials: grpc.ChannelCredentials | None,
         plaintext: bool = False,
     ) -> None:
-        self.address = name(address, "address")
-        self.project = name(project, "project")
+        self.address = validate.address(address)
+        self.project = validate.name(project, "project")
         self.timeout = seconds(timeout, "timeout")
         self._credentials = credentials
         self._metadata = _authorization(api_key)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MOST = 2**63
+_URL_SCHEMES = ("http", "https", "grpc", "grpcs")
 MAX_TOKEN_BYTES = 4096
 """The greatest limit that a daemon can be configured with; 512 is usual."""
 
@@ -36,6 +37,21 @@ def name(value: object, field: str) -> str:
     checked = text(value, field)
     if not checked:
         raise InvalidArgumentError.of(field, "must not be empty")
+    return checked
+
+
+def address(value: object) -> str:
+    """Gives the address of a daemon, as gRPC takes it.
+
+    Without a port gRPC would take 443, and of a URL it would look for a machine
+    with that name.
+    """
+    checked = name(value, "address")
+    scheme, separator, _ = checked.partition("://")
+    if ":" not in checked or (separator and scheme.lower() in _URL_SCHEMES):
+        raise InvalidArgumentError.of(
+            "address", f"must be HOST:PORT, such as 127.0.0.1:4665, not {checked!r}"
+        )
     return checked
 
 

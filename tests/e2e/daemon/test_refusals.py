@@ -74,7 +74,7 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     daemon.data_dir = tmp_path / "file" / "data"
     line = complaint(daemon)
     assert str(daemon.data_dir) in line
-    assert "cannot be written" in line
+    assert "cannot be made" in line
 
 
 def test_a_damaged_format_file(tmp_path: Path) -> None:

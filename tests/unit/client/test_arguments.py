@@ -168,6 +168,22 @@ def test_connect_takes_the_environment(monkeypatch):
     assert hookd.connect("here:2", project="red").address == "here:2"
 
 
+@pytest.mark.parametrize(
+    "address", ["", "localhost", "http://localhost:4666", "HTTPS://localhost", "grpc://localhost:1"]
+)
+def test_an_address_is_a_host_and_a_port(address):
+    """gRPC itself would take port 443, or look for a machine named http."""
+    with pytest.raises(InvalidArgumentError, match="address: "):
+        hookd.connect(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["h:1", "[::1]:1", "dns:///h:1", "unix:///tmp/s", "ipv4:1.2.3.4:5"]
+)
+def test_what_grpc_takes_as_an_address(address):
+    assert hookd.connect(address).address == address
+
+
 @pytest.mark.parametrize("key", ["line\nbreak", "schlüssel"])
 def test_a_bad_api_key_is_not_shown(key):
     with pytest.raises(InvalidArgumentError) as caught:

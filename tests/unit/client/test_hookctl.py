@@ -344,6 +344,13 @@ def test_wrong_usage(hookctl, words):
     assert err.count("\n") == 1
 
 
+def test_a_word_too_many_is_not_called_a_token(hookctl):
+    code, _, err = hookctl("runs", "start", "w", "42")
+    assert (code, err) == (
+        2, "hookctl: hookctl runs start takes no 42; see hookctl runs start --help\n",
+    )  # fmt: skip
+
+
 def test_help_tells_the_exit_codes(hookctl):
     code, out, _ = hookctl("--help")
     assert code == 0
@@ -361,7 +368,21 @@ def test_nobody_is_there():
         check=False,
     )
     assert (result.returncode, result.stdout) == (6, "")
-    assert result.stderr.startswith("hookctl: hookd at 127.0.0.1:1 cannot be reached: ")
+    assert result.stderr == (
+        "hookctl: hookd at 127.0.0.1:1 cannot be reached: ipv4:127.0.0.1:1: Failed to connect to "
+        "remote host: Connection refused (is it running there? see --address and HOOKD_ADDRESS)\n"
+    )
+
+
+def test_grpc_itself_says_nothing(daemon):
+    """Core wrote a line for each handshake that failed."""
+    words = ["--tls", "--address", daemon.address, "--timeout", "0.3", "stats"]
+    result = subprocess.run(
+        [sys.executable, "-c", "from hookd.cli import main; main()", *words],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 6
+    assert result.stderr.startswith(f"hookctl: hookd at {daemon.address} cannot be reached: ")
     assert result.stderr.count("\n") == 1
 
 

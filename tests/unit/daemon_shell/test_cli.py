@@ -114,7 +114,7 @@ def test_a_switch_can_be_turned_off_again(
         (["serve", "--listen", "0.0.0.0:1"], "--listen: 0.0.0.0:1 can be reached"),
         (["serve", "--unheard-of"], "--unheard-of"),
         (["serve", "--listen"], "--listen requires an argument"),
-        (["serve", "extra"], "extra"),
+        (["serve", "extra"], "hookd serve takes no extra; see hookd serve --help"),
         (["unheard-of"], "unheard-of"),
         (["serve", "--http", "a\x1b[2J:1\n"], "--http"),
     ],

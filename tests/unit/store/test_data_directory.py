@@ -59,8 +59,9 @@ def test_a_database_without_a_format_is_refused(tmp_path: Path) -> None:
 def test_a_path_that_is_no_directory_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    with pytest.raises(DataDirectoryError, match="cannot be written"):
-        DataDirectory(file)
+    for path in (file, file / "below"):
+        with pytest.raises(DataDirectoryError, match=r"cannot be made: .* is a file"):
+            DataDirectory(path)
 
 
 def test_a_file_is_written_whole_or_not_at_all(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from hookd.cli import daemon, hooks, queues, runs
 from hookd.cli.context import Context, duration
 from hookd.cli.exits import HELP, Exit, exit_code
 from hookd.cli.output import Output, shown
 from hookd.client import DEFAULT_ADDRESS, DEFAULT_PROJECT, connect
-from hookd.errors import HookdError, InvalidArgumentError
+from hookd.errors import HookdError, InvalidArgumentError, UnavailableError
 from hookd.tls import Tls
 
 _CONNECTION = Group("Connection", sort_key=100)
@@ -115,10 +115,17 @@ def run(words: Sequence[str]) -> int:
     try:
         app.meta(list(words), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
+    except UnusedCliTokensError as error:
+        # It calls words "tokens", which are something else here.
+        command = " ".join(("hookctl", *(error.command_chain or ())))
+        words = " ".join(error.unused_tokens or ())
+        return _complain(f"{command} takes no {words}; see {command} --help", Exit.USAGE)
     except CycloptsError as error:
         return _complain(str(error), Exit.USAGE)
     except HookdError as error:
-        return _complain(str(error), exit_code(error))
+        nobody = isinstance(error, UnavailableError) and error.reason == UnavailableError.reason
+        hint = " (is it running there? see --address and HOOKD_ADDRESS)" if nobody else ""
+        return _complain(f"{error}{hint}", exit_code(error))
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:

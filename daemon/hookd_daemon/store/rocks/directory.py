@@ -32,6 +32,10 @@ class DataDirectory:
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise DataDirectoryError(
+                f"the data directory {path} cannot be made: it, or what it is in, is a file"
+            ) from error
         except OSError as error:
             raise DataDirectoryError(
                 f"the data directory {path} cannot be written: {error.strerror}"
