@@ -143,9 +143,10 @@ async def test_a_worker_waits_for_a_daemon_that_is_not_there_yet(daemon, worker,
     process.kill()
     daemon.kill()
     process.spawn()
-    process.said("is lost: hookd at")
+    process.said("is not there yet: hookd at")
     daemon.start()
-    process.said("is back after")
+    assert project in process.said("Connected to ", 2)
+    assert "is back" not in process.log
     async with hookd.connect(daemon.address, project=project) as client:
         assert await (await client.start(app.compute, 1)).return_value(timeout=30) == 5
 

@@ -48,6 +48,8 @@ class Poller:
         self._beat_now = asyncio.Event()
         # Since when the daemon cannot be reached; None while it can.
         self._lost: float | None = None
+        # Whether it was reached at all.
+        self._known = False
 
     async def run(self) -> None:
         """Takes work until it is cancelled.
@@ -115,17 +117,18 @@ class Poller:
     def _note_lost(self, why: str) -> None:
         if self._lost is None:
             self._lost = time.monotonic()
-            _log.warning("The daemon at %s is lost: %s", self._link.address, why)
+            state = "is lost" if self._known else "is not there yet"
+            _log.warning("The daemon at %s %s: %s", self._link.address, state, why)
 
     def _note_found(self, welcome: pb.Welcome) -> None:
         self._backoff.reset()
         self._pause = welcome.lease_ttl.ToTimedelta().total_seconds() / 3
         self._beat_now.set()
         request = self._request
-        if self._lost is None:
+        if self._lost is None or not self._known:
             about = f'project "{self._link.project}", as "{request.name}"'
             _log.info("Connected to %s, %s", self._link.address, about)
         else:
             away = time.monotonic() - self._lost
             _log.info("The daemon at %s is back after %.1f s", self._link.address, away)
-            self._lost = None
+        self._lost, self._known = None, True
