@@ -24,6 +24,7 @@ _environment.filters.update(
     clock=showing.clock,
     duration=showing.duration,
     exact=showing.exact,
+    failure_details=showing.failure_details,
     hook_status=showing.hook_status,
     ms=showing.milliseconds,
     payload=showing.payload,

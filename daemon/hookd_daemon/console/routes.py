@@ -144,8 +144,14 @@ def console_routes(console: Console) -> list[BaseRoute]:
 
         return Route(path, answer, methods=methods)
 
+    async def front_door(_request: Request) -> Response:
+        # What people try who do not know that it is at the root.
+        return console.reception.go("/")
+
     return [
         page("/", overview.get),
+        page("/console", front_door),
+        page("/console/", front_door),
         page("/console/conflicts", conflicts.get),
         page("/console/runs", runs.get),
         page("/console/run", run.get),

@@ -201,6 +201,31 @@ def payload(value: Payload, most: int = SHOWN_BYTES) -> Markup:
     ).format(note, body, more)
 
 
+def failure_details(value: Payload) -> Markup:
+    """The details of a failure: a traceback in them as its lines, the rest folded up.
+
+    The Python client leaves ``{"traceback": …}``; others leave what they like.
+    """
+    trace = _traceback(value)
+    if not trace:
+        return payload(value)
+    return Markup(
+        '<figure class="payload"><figcaption><span class="kind">traceback</span></figcaption>'
+        '<pre>{}</pre></figure><details id="failure"><summary>All details</summary>{}</details>'
+    ).format(visible(trace.rstrip()[:SHOWN_BYTES], keep="\n\t"), payload(value))
+
+
+def _traceback(value: Payload) -> str:
+    if not _is_json(value.content_type) or len(value.data) > 4 * SHOWN_BYTES:
+        return ""
+    try:
+        details = json.loads(value.data)
+    except (ValueError, RecursionError):
+        return ""
+    trace = details.get("traceback") if isinstance(details, dict) else None
+    return trace if isinstance(trace, str) else ""
+
+
 def brief(value: Payload, most: int = 80) -> Markup:
     """A payload in one line."""
     if not value.data:

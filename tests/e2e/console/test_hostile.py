@@ -121,7 +121,8 @@ def test_live_fragments_are_escaped_as_well(api: Api, page: Page, at: At) -> Non
 
 def test_a_page_may_load_and_ask_nothing_but_its_own(shared_daemon: Daemon) -> None:
     """Every answer of the console says so."""
-    for path in ("/", "/console/runs", "/console/static/console.js", "/console/run?run=none"):
+    paths = ["/", "/console", "/console/runs", "/console/run?run=none"]
+    for path in (*paths, "/console/static/console.js"):
         headers = ask(shared_daemon.http, path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -217,6 +217,12 @@ def test_sign_in_leads_nowhere_else(locked: Daemon, wanted: str) -> None:
     assert _to(ask(locked.http, "/console/sign-in", form, cookie=front.cookie)) == "/"
 
 
+def test_the_name_of_the_console_leads_to_it(locked: Daemon) -> None:
+    """People try it; who may see what is asked there."""
+    for path in ("/console", "/console/"):
+        assert _to(ask(locked.http, path)) == "/"
+
+
 def test_without_a_session_nothing_is_there(locked: Daemon) -> None:
     """Pages lead to the sign-in, and events tell nothing."""
     for path in ("/", "/console/runs", "/console/run?run=shop-run", "/console/cancel?run=shop-run"):

@@ -77,6 +77,36 @@ def test_json_is_laid_out_with_its_numbers_as_they_are() -> None:
     assert laid_out in shown.unescape()
 
 
+def test_a_traceback_is_shown_as_its_lines() -> None:
+    """Not as one string of JSON; what else there is can be unfolded."""
+    data = b'{"traceback": "Traceback:\\n  File \\"shop.py\\"\\n\\u202e<b>\\n", "args": []}'
+    shown = showing.failure_details(Payload(content_type="application/json", data=data))
+    lines = (
+        'Traceback:\n  File &#34;shop.py&#34;\n<span class="esc">\\u{202e}</span>&lt;b&gt;</pre>'
+    )
+    assert f"<pre>{lines}" in shown
+    assert "<summary>All details</summary>" in shown
+    assert "&#34;args&#34;: []" in shown
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Payload(content_type="application/json", data=b'{"traceback": 1}'),
+        Payload(content_type="application/json", data=b'["traceback"]'),
+        Payload(content_type="application/json", data=b"{broken"),
+        Payload(content_type="application/json", data=b"[" * 9000),
+        Payload(content_type="application/json", data=b"\xff"),
+        Payload(content_type="text/plain", data=b'{"traceback": "x"}'),
+        Payload(content_type="application/json", data=b'{"traceback": "%s"}' % (b"x" * 5_000_000)),
+        Payload(),
+    ],
+)
+def test_details_of_a_failure_may_be_anything(value: Payload) -> None:
+    """What has no traceback, or too long a one, is shown as any payload."""
+    assert showing.failure_details(value) == showing.payload(value)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
