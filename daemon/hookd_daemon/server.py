@@ -281,11 +281,12 @@ class Daemon:
             credentials = certificates.grpc_credentials() if certificates else None
             grpc_address = str(await grpc_server.start(settings.listen_address, credentials))
         except (RuntimeError, StartupError) as error:
+            # Asked before HTTP lets go of its address: it may be the same one.
+            why = why_not_bound(settings.listen_address) or str(error)
             if http_server is not None:
                 await http_server.stop()
             if isinstance(error, StartupError):
                 raise
-            why = why_not_bound(settings.listen_address) or str(error)
             raise StartupError(
                 f"cannot listen on {settings.listen}: {why} (see --listen)"
             ) from error

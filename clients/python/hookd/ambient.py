@@ -38,9 +38,15 @@ def ambient_client() -> Client:
 
     Raises:
         OutsideWorkflowError: The code of a workflow called.
+        RuntimeError: No event loop runs.
     """
     refuse_inside("ambient_client()")
-    loop = asyncio.get_running_loop()
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "hookd needs a running event loop: call this in an `async def`, or in python -m asyncio"
+        ) from None
     step = current_step.get()
     if step is not None and loop is step.loop:
         return step.run.client

@@ -99,7 +99,10 @@ def list_keys(
 ) -> None:
     """List all keys, also those that are revoked or expired."""
     with _told():
-        found = _file(data_dir, config_file).read()
+        file = _file(data_dir, config_file)
+        found = file.read()
+    if not found:
+        print(f"hookd: there are no keys in {file.path}", file=sys.stderr)
     now = _now()
     if json:
         for key in found:

@@ -109,3 +109,12 @@ def test_an_http_port_that_is_taken(tmp_path: Path, taken: str) -> None:
     (line,) = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
     assert taken in line
     assert "--http" in line
+
+
+def test_one_port_for_both(tmp_path: Path) -> None:
+    """It is told as what it is, and not what gRPC makes of it."""
+    with socket.create_server(("127.0.0.1", 0)) as once:
+        address = f"127.0.0.1:{once.getsockname()[1]}"
+    daemon = Daemon(tmp_path)
+    daemon.listen = daemon.listen_http = address
+    assert f"cannot listen on {address}: Address already in use" in complaint(daemon)

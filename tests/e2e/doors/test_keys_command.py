@@ -55,6 +55,14 @@ def test_a_key_from_its_creation_to_its_end_while_the_daemon_runs(tmp_path: Path
         assert code(None) == grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_a_list_of_no_keys_says_where_there_are_none(tmp_path: Path) -> None:
+    """It may be another directory than the daemon's."""
+    listed = hookd_keys(tmp_path / "typo", "list", "--json")
+    assert listed.stdout == ""
+    assert listed.stderr == f"hookd: there are no keys in {tmp_path / 'typo' / 'keys.json'}\n"
+    assert not (tmp_path / "typo").exists()
+
+
 def test_keys_made_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         made = pool.map(lambda n: hookd_keys(tmp_path, "create", f"--project=p{n}"), range(4))

@@ -3,6 +3,7 @@
 import asyncio
 
 import hookd
+import pytest
 from hookd import ambient
 from hookd.v1 import common_pb2, hook_service_pb2, run_service_pb2
 
@@ -33,6 +34,11 @@ async def test_they_use_one_client_of_the_environment(daemon, monkeypatch):
     await client.close()
     assert hookd.ambient_client() is not client
     await hookd.ambient_client().close()
+
+
+def test_without_a_loop_it_says_where_to_call():
+    with pytest.raises(RuntimeError, match="in an `async def`, or in python -m asyncio"):
+        hookd.get_run("r")
 
 
 def test_each_loop_has_its_own_and_ended_loops_are_forgotten():
