@@ -75,7 +75,7 @@ proto: $(READY) ## generate the Python stubs, and the comments, from the protos
 	$(BIN)/python scripts/generate_comments.py
 
 serve: $(READY) ## run a daemon on ./hookd-data
-	$(BIN)/hookd serve --data-dir ./hookd-data $(SERVE_ARGS)
+	$(BIN)/hookd serve $(SERVE_ARGS)
 
 bench: $(READY) $(BENCH)/venv/.ready $(LOADGEN) ## measure hookd beside what it can be held against
 	$(BIN)/python -m bench.packages
