@@ -9,6 +9,7 @@ it again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
+
+_log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -229,7 +232,9 @@ class Transport:
                 raise DeadlineExceededError(f"No answer within {allowed:g} s") from None
             if not retry or not is_transient(error):
                 raise error from None
-            backoff = backoff or Backoff()
+            if backoff is None:
+                backoff = Backoff()
+                _log.debug("%s; trying again for up to %g s", error, allowed)
             delay = backoff.delay()
             if time.monotonic() + delay >= deadline:
                 raise error from None

@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
 import threading
@@ -372,6 +374,23 @@ def test_nobody_is_there():
         "hookctl: hookd at 127.0.0.1:1 cannot be reached: ipv4:127.0.0.1:1: Failed to connect to "
         "remote host: Connection refused (is it running there? see --address and HOOKD_ADDRESS)\n"
     )
+
+
+def test_people_are_told_why_nothing_happens():
+    """At a terminal, before the time is up."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from hookd.cli import main; main()"]
+    result = subprocess.run(
+        [*command, "--address", "127.0.0.1:1", "--timeout", "0.3", "stats"],
+        stderr=theirs, stdout=subprocess.PIPE, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(theirs)
+    first, last = os.read(ours, 4096).decode().splitlines()
+    os.close(ours)
+    assert result.returncode == 6
+    assert first.startswith("hookctl: hookd at 127.0.0.1:1 cannot be reached: ")
+    assert first.endswith("; trying again for up to 0.3 s")
+    assert last.endswith("(is it running there? see --address and HOOKD_ADDRESS)")
 
 
 def test_grpc_itself_says_nothing(daemon):

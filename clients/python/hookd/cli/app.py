@@ -1,6 +1,7 @@
 """hookctl: its options, its commands, and how it ends."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -110,8 +111,24 @@ def _chosen(
     return tls
 
 
+class _Waiting(logging.Handler):
+    """Tells people at a terminal why nothing happens."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _complain(record.getMessage(), Exit.UNAVAILABLE)
+
+
+def _tell_of_retries() -> None:
+    log = logging.getLogger("hookd.transport")
+    log.addHandler(_Waiting())
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+
+
 def run(words: Sequence[str]) -> int:
     """Runs the command line; gives what to exit with."""
+    if sys.stderr.isatty():
+        _tell_of_retries()
     try:
         app.meta(list(words), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
