@@ -238,6 +238,27 @@ def test_runs_start_and_cancel(daemon, hookctl):
     assert daemon.requests("CancelRun")[0].reason == "enough"
 
 
+def test_runs_complete_and_fail(daemon, hookctl):
+    async def complete(request, context):
+        if request.run_id == "ended":
+            await refuse(context, Code.FAILED_PRECONDITION, "RUN_NOT_ACTIVE", {}, message="ended")
+        return run_service_pb2.CompleteRunResponse()
+
+    async def fail(request, context):
+        return run_service_pb2.FailRunResponse()
+
+    daemon.on(CompleteRun=complete, FailRun=fail)
+    assert hookctl("runs", "complete", "x", "--output", '{"a": 1}') == (0, "Completed x\n", "")
+    assert hookctl("runs", "complete", "ended") == (5, "", "hookctl: ended\n")
+    assert hookctl("runs", "complete", "x", "--output", "{")[0] == 2
+    assert [r.output.data for r in daemon.requests("CompleteRun")] == [b'{"a":1}', b"null"]
+    words = ["--json", "runs", "fail", "x", "--message", "no more", "--type", "Empty"]
+    assert json.loads(hookctl(*words)[1]) == {"run_id": "x", "status": "failed"}
+    assert hookctl("runs", "fail", "y") == (0, "Failed y\n", "")
+    failures = [r.failure for r in daemon.requests("FailRun")]
+    assert [(f.type, f.message) for f in failures] == [("Empty", "no more"), ("Error", "")]
+
+
 def test_hooks(daemon, hookctl, monkeypatch):
     hook = common_pb2.Hook(
         run_id="r",

@@ -12,7 +12,7 @@ from hookd.errors import InvalidArgumentError
 from hookd.requests import UNSET
 from hookd.workflows.replay import export_log
 
-app = App(name="runs", help="Look at runs, start and cancel them.")
+app = App(name="runs", help="Look at runs, start and end them.")
 
 Hidden = Annotated[Context, Parameter(parse=False)]
 ShowTokens = Annotated[bool, Parameter(name="--show-tokens", negative="")]
@@ -152,6 +152,33 @@ async def cancel(run_id: str, /, *, context: Hidden, reason: str = "") -> None:
     """
     await context.client.get_run(run_id).cancel(reason)
     context.output.say(f"Cancelled {run_id}", {"run_id": run_id, "status": "cancelled"})
+
+
+@app.command
+async def complete(run_id: str, /, *, context: Hidden, output: str = "null") -> None:
+    """Complete a run that is driven from outside; its tokens are free at once.
+
+    Args:
+        run_id: The run.
+        context: The client and where to print.
+        output: The output, as JSON.
+    """
+    await context.client.get_run(run_id).complete(json_value(output, "--output"))
+    context.output.say(f"Completed {run_id}", {"run_id": run_id, "status": "completed"})
+
+
+@app.command
+async def fail(run_id: str, /, *, context: Hidden, message: str = "", type: str = "Error") -> None:
+    """Fail a run that is driven from outside; its tokens are free at once.
+
+    Args:
+        run_id: The run.
+        context: The client and where to print.
+        message: What happened, for people.
+        type: The kind of error, for programs.
+    """
+    await context.client.get_run(run_id).fail(message, type=type)
+    context.output.say(f"Failed {run_id}", {"run_id": run_id, "status": "failed"})
 
 
 @app.command
