@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 from hookd.v1 import (
@@ -19,7 +19,6 @@ from hookd.v1 import (
     stream_service_pb2,
     worker_service_pb2,
 )
-from starlette.applications import Starlette
 
 from hookd_daemon import __version__, logs, ready
 from hookd_daemon.api.admin import AdminService
@@ -38,7 +37,7 @@ from hookd_daemon.auth.keyfile import KeyFile, KeyFileError
 from hookd_daemon.auth.watch import watch
 from hookd_daemon.clock import Clock
 from hookd_daemon.config import Settings, StartupError
-from hookd_daemon.console.routes import Console, build_console, console_routes
+from hookd_daemon.console.samples import Samples, reader
 from hookd_daemon.core.queues import STEP, WORKFLOW
 from hookd_daemon.core.usage import count_active_runs
 from hookd_daemon.descriptors import Descriptors
@@ -47,20 +46,15 @@ from hookd_daemon.dispatch.dispatcher import Dispatcher
 from hookd_daemon.dispatch.survey import Survey
 from hookd_daemon.dispatch.unserved import Unserved
 from hookd_daemon.errors import status_name
-from hookd_daemon.http.app import build_app
-from hookd_daemon.http.calls import Calls
-from hookd_daemon.http.guard import Guard
-from hookd_daemon.http.health import health_routes
-from hookd_daemon.http.rest.mount import rest_routes
 from hookd_daemon.http.server import HttpServer
-from hookd_daemon.http.webhooks.ingress import Ingress
-from hookd_daemon.http.webhooks.routes import webhook_routes
-from hookd_daemon.secrets.files import SecretFiles
 from hookd_daemon.store.rocks import RocksStore
 from hookd_daemon.store.rocks.directory import DataDirectoryError
 from hookd_daemon.sweeper import Sweeper
 from hookd_daemon.telemetry.setup import Telemetry
 from hookd_daemon.values import Address
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 log = logs.get_logger(__name__)
 
@@ -261,16 +255,39 @@ class Daemon:
         http_address = None
         tasks: list[asyncio.Task[None]] = []
         if settings.http_address is not None:
-            calls = Calls(
-                services, door, gate, telemetry.tracing, telemetry.metrics, backend.admission
+            samples = Samples(
+                reader(
+                    telemetry.metrics,
+                    lambda: sum(self._counting.active_runs()),
+                    lambda: len(store.index),
+                ),
+                store,
             )
-            app, console = self._http_app(backend, store, dispatcher, calls, certificates)
+
+            def build() -> ASGIApp:
+                # Late, see HttpServer.
+                from hookd_daemon.web import build_web  # noqa: PLC0415
+
+                return build_web(
+                    settings,
+                    backend,
+                    services,
+                    door,
+                    gate,
+                    telemetry,
+                    samples,
+                    projects=store.index.projects,
+                    workers=lambda: len(dispatcher.board.sessions),
+                    not_ready=self._not_ready,
+                    tls=certificates is not None,
+                )
+
             tls = certificates.http_context() if certificates else None
-            http_server = HttpServer(settings.http_address, app, tls=tls)
+            http_server = HttpServer(settings.http_address, build, tls=tls)
             http_address = str(await http_server.start())
             scheme = "http" if tls is None else "https"
             backend.webhook_base_url = settings.public_url or f"{scheme}://{http_address}"
-            tasks.append(asyncio.create_task(console.samples.run(), name="hookd-samples"))
+            tasks.append(asyncio.create_task(samples.run(), name="hookd-samples"))
         sweeper = Sweeper(backend)
         tasks.append(asyncio.create_task(sweeper.run(), name="hookd-sweeper"))
         tasks.append(asyncio.create_task(dispatcher.run(), name="hookd-dispatcher"))
@@ -315,44 +332,6 @@ class Daemon:
         log.info("stopped")
         return 1 if self._broken else 0
 
-    def _http_app(
-        self,
-        backend: Backend,
-        store: RocksStore,
-        dispatcher: Dispatcher,
-        calls: Calls,
-        certificates: Certificates | None,
-    ) -> tuple[Starlette, Console]:
-        """Puts together what the HTTP port serves."""
-        settings = self._settings
-        host = "" if settings.http_address is None else settings.http_address.host
-        public_url = settings.public_url or ""
-        guard = Guard(
-            lambda: calls.door.required,
-            host,
-            "https" if certificates else "http",
-            settings.public_url,
-        )
-        console = build_console(
-            backend,
-            calls,
-            guard,
-            secure=certificates is not None or public_url.startswith("https:"),
-            active_runs=lambda: sum(self._counting.active_runs()),
-            tokens=lambda: len(store.index),
-            projects=store.index.projects,
-            workers=lambda: len(dispatcher.board.sessions),
-        )
-        app = build_app(
-            health_routes(
-                self._telemetry.prometheus, self._not_ready, calls.door.enter_for_metrics
-            ),
-            webhook_routes(Ingress(backend, calls.gate, SecretFiles(settings.secrets_dir))),
-            rest_routes(calls, guard, settings.max_token_bytes),
-            console_routes(console),
-        )
-        return app, console
-
 
 def why_not_bound(address: Address) -> str | None:
     """What the operating system says against an address; gRPC keeps it to itself."""
@@ -378,6 +357,7 @@ def _settle(_serving: Serving) -> None:
     """What is there now stays for good; no collection has to look at it."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(GC_THRESHOLD)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from hookd_daemon.console.overview import Overview
 from hookd_daemon.console.queues import Queues
 from hookd_daemon.console.run import RunPage
 from hookd_daemon.console.runs import Runs
-from hookd_daemon.console.samples import Reading, Samples
+from hookd_daemon.console.samples import Samples
 from hookd_daemon.console.sessions import Sessions
 from hookd_daemon.console.sign_in import SignIn
 from hookd_daemon.console.static import Files
@@ -63,10 +62,9 @@ def build_console(
     backend: Backend,
     calls: Calls,
     guard: Guard,
+    samples: Samples,
     *,
     secure: bool,
-    active_runs: Callable[[], int],
-    tokens: Callable[[], int],
     projects: Callable[[], list[tuple[str, int]]],
     workers: Callable[[], int],
 ) -> Console:
@@ -76,28 +74,13 @@ def build_console(
         backend: the store, the time, the conflicts.
         calls: answers calls of the API.
         guard: refuses what pages of other sites send.
+        samples: what the charts show.
         secure: browsers reach it by HTTPS.
-        active_runs: how many runs have not ended.
-        tokens: how many tokens are taken.
         projects: the projects that have tokens taken.
         workers: how many workers are connected.
     """
-    metrics = backend.metrics
-
-    def read() -> Reading:
-        flushes = metrics.flush_seconds
-        return Reading(
-            time.monotonic(),
-            active_runs(),
-            tokens(),
-            metrics.claims,
-            metrics.conflicts,
-            sum(flushes.counts),
-            flushes.total,
-        )
-
     reception = Reception(calls.door, Sessions(), secure=secure, projects=projects)
-    return Console(backend, calls, reception, Samples(read, backend.store), workers, guard)
+    return Console(backend, calls, reception, samples, workers, guard)
 
 
 def console_routes(console: Console) -> list[BaseRoute]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from itertools import pairwise
 
 from hookd_daemon.errors import StoreUnavailableError
 from hookd_daemon.store.tx import Store
+from hookd_daemon.telemetry.metrics import Metrics
 
 #: So many are kept: three minutes.
 MOST_SAMPLES = 181
@@ -45,6 +47,32 @@ class Series:
     name: str
     unit: str
     values: list[float | None]
+
+
+def reader(
+    metrics: Metrics, active_runs: Callable[[], int], tokens: Callable[[], int]
+) -> Callable[[], Reading]:
+    """Makes what reads the daemon's numbers.
+
+    Args:
+        metrics: what is counted and timed.
+        active_runs: how many runs have not ended.
+        tokens: how many tokens are taken.
+    """
+
+    def read() -> Reading:
+        flushes = metrics.flush_seconds
+        return Reading(
+            time.monotonic(),
+            active_runs(),
+            tokens(),
+            metrics.claims,
+            metrics.conflicts,
+            sum(flushes.counts),
+            flushes.total,
+        )
+
+    return read
 
 
 class Samples:

@@ -129,7 +129,7 @@ async def told(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Told, Add
     monkeypatch.setattr(limits, "HEAD_S", 0.05)
     monkeypatch.setattr(limits, "BODY_S", 0.05)
     app = Told()
-    server = HttpServer(Address("127.0.0.1", 0), app)
+    server = HttpServer(Address("127.0.0.1", 0), lambda: app)
     yield app, await server.start()
     await server.stop()
 
@@ -182,7 +182,7 @@ async def test_a_client_that_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
         await send({"type": "http.response.body"})
         ended.set()
 
-    server = HttpServer(Address("127.0.0.1", 0), flood)
+    server = HttpServer(Address("127.0.0.1", 0), lambda: flood)
     with socket.create_connection(await server.start()) as link:
         link.sendall(GET + b"\r\n")
         async with asyncio.timeout(PATIENCE):

@@ -6,14 +6,16 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from hookd_daemon.config import StartupError
+from hookd_daemon.http import server as http_server
 from hookd_daemon.http.app import build_app
 from hookd_daemon.http.health import health_routes
 from hookd_daemon.http.server import HttpServer
 from hookd_daemon.values import Address
+from starlette.types import ASGIApp
 
 
 class Daemon:
@@ -26,7 +28,10 @@ class Daemon:
         return self.reason
 
     def server(self, address: Address) -> HttpServer:
-        return HttpServer(address, build_app(health_routes(self.metrics, self.not_ready)))
+        return HttpServer(address, self.app)
+
+    def app(self) -> ASGIApp:
+        return build_app(health_routes(self.metrics, self.not_ready))
 
 
 @asynccontextmanager
@@ -92,6 +97,75 @@ async def test_ipv6() -> None:
             assert (await get(address, "/healthz"))[0] == 200
     except StartupError as error:
         pytest.skip(str(error))
+
+
+async def test_nothing_is_loaded_before_somebody_comes() -> None:
+    built = 0
+
+    def build() -> ASGIApp:
+        nonlocal built
+        built += 1
+        return Daemon().app()
+
+    server = HttpServer(Address("127.0.0.1", 0), build)
+    address = await server.start()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert built == 0
+    answers = await asyncio.gather(*(get(address, "/healthz") for _ in range(5)))
+    assert [status for status, _, _ in answers] == [200] * 5
+    assert built == 1
+    await server.stop()
+
+
+async def test_what_nobody_asked_for_is_loaded_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_server, "LATEST_S", 0.01)
+    built = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def build() -> ASGIApp:
+        loop.call_soon_threadsafe(built.set)
+        return Daemon().app()
+
+    server = HttpServer(Address("127.0.0.1", 0), build)
+    await server.start()
+    async with asyncio.timeout(10):
+        await built.wait()
+    await server.stop()
+
+
+async def test_what_cannot_be_loaded_is_loaded_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "AGAIN_S", 0.01)
+    failures = iter([OSError("too many open files"), ImportError("too many open files")])
+
+    def build() -> ASGIApp:
+        for failure in failures:
+            raise failure
+        return Daemon().app()
+
+    server = HttpServer(Address("127.0.0.1", 0), build)
+    assert (await get(await server.start(), "/healthz"))[0] == 200
+    await server.stop()
+
+
+async def test_stop_does_not_wait_for_what_cannot_be_loaded() -> None:
+    failed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def build() -> ASGIApp:
+        loop.call_soon_threadsafe(failed.set)
+        raise OSError("too many open files")
+
+    server = HttpServer(Address("127.0.0.1", 0), build)
+    reader, writer = await asyncio.open_connection(*await server.start())
+    async with asyncio.timeout(10):
+        await failed.wait()
+        await server.stop()
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    writer.close()
 
 
 async def test_a_taken_port_is_a_clear_error() -> None:
