@@ -17,6 +17,7 @@ from types import ModuleType
 from hookd import ambient_client
 
 _PATIENCE = 60.0
+_LOOK_S = 0.02
 _LAST_LINES = 40
 _ROOT = Path(__file__).parents[1]
 
@@ -71,7 +72,7 @@ async def _play(
                 for _ in range(workers):
                     worker = _process("hookctl", "worker", module, log=log)
                     processes.append(await stack.enter_async_context(worker))
-                await _shown(show, processes)
+                await _shown(show, processes, workers)
                 await ambient_client().close()
         except Exception as error:  # noqa: BLE001 - the example failed, whatever it is
             lines = log.read_text(errors="replace").splitlines()[-_LAST_LINES:]
@@ -82,10 +83,16 @@ async def _play(
 
 
 async def _shown(
-    show: Callable[[], Coroutine[object, object, None]], processes: list[Process]
+    show: Callable[[], Coroutine[object, object, None]], processes: list[Process], workers: int
 ) -> None:
-    """Shows it, for as long as all processes are there."""
-    showing = asyncio.create_task(show())
+    """Shows it once all workers are connected, for as long as all processes are there."""
+
+    async def connected_show() -> None:
+        while await _connected() < workers:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(_LOOK_S)
+        await show()
+
+    showing = asyncio.create_task(connected_show())
     ends = [asyncio.create_task(process.wait()) for process in processes]
     try:
         async with asyncio.timeout(_PATIENCE):
@@ -97,6 +104,12 @@ async def _shown(
         for task in (showing, *ends):
             task.cancel()
         await asyncio.wait([showing, *ends])
+
+
+async def _connected() -> int:
+    """How many workers the daemon knows."""
+    queues = await ambient_client().list_queues()
+    return len({name for queue in queues for name in queue.workers})
 
 
 @asynccontextmanager

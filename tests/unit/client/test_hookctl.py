@@ -384,7 +384,8 @@ def test_help_tells_the_exit_codes(hookctl):
 def test_nobody_is_there():
     command = [sys.executable, "-c", "from hookd.cli import main; main()"]
     result = subprocess.run(
-        [*command, "--address", "127.0.0.1:1", "--timeout", "0.3", "stats"],
+        # Long enough for a busy machine to refuse the connection in that time.
+        [*command, "--address", "127.0.0.1:1", "--timeout", "2", "stats"],
         capture_output=True,
         text=True,
         timeout=60,
