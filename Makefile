@@ -14,13 +14,17 @@ LOADGEN := $(BENCH)/loadgen/release/hookd-loadgen
 NODE   := tests/node/node_modules/.package-lock.json
 CHROMIUM := .build/chromium/.ready
 # Tests wait more than they compute.
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 CARGO  := cargo
 CRATE  := --manifest-path native/Cargo.toml
 RUST   := $(shell find native/src -name '*.rs')
 # Node and its tools come with a Python package.
 WITH_NODE := PATH="$(CURDIR)/$(BIN):$$PATH"
 BUF    := $(WITH_NODE) ../tests/node/node_modules/.bin/buf
+
+# Some environments have Python keep nothing of what it compiles. Each daemon that
+# a test starts would compile a thousand files then, and be there after thrice the time.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo example screenshots test test-rust test-mutants torture lint format proto serve bench setup lock clean
@@ -105,7 +109,7 @@ $(UV):
 # Rust below it has changed.
 $(READY): requirements.lock daemon/pyproject.toml clients/python/pyproject.toml native/Cargo.toml native/Cargo.lock $(RUST) | $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --refresh-package hookd-daemon \
 		-e clients/python -e daemon
 	@touch $@
