@@ -39,7 +39,7 @@ example: $(READY) ## run an example: make example NAME=order_saga
 	@$(BIN)/python -m examples.$(NAME)
 
 test: $(READY) $(NODE) $(CHROMIUM) test-rust ## run all tests
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-rust: ## run the tests of the Rust crate
 	$(CARGO) test --quiet --locked $(CRATE) --no-default-features

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import hookd
+import pytest
 from hookd import Client, HookClaim, HookSpec, RunStatus
 
 from tests.crash import saga as code
@@ -72,6 +73,7 @@ class Place:
             worker.kill()
 
 
+@pytest.mark.long
 async def test_sagas_end_right_though_workers_and_daemon_are_killed(tmp_path: Path) -> None:
     with running(tmp_path, "--worker-lease=1s") as daemon:
         place = Place(daemon, tmp_path)

@@ -38,6 +38,7 @@ def some(dice: random.Random, points: Sequence[str], count: int) -> list[str]:
     return chosen
 
 
+@pytest.mark.long
 @pytest.mark.torture
 @pytest.mark.timeout(300)
 def test_crash_at_each_point_of_a_commit(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.model.history import check
 from tests.support import effort
 from tests.support.daemon import Daemon, running
 
-pytestmark = [pytest.mark.torture, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.torture, pytest.mark.timeout(300)]
 
 TOKENS = ["a", "b", "c"]
 CONNECTIONS = 4

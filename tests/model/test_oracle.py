@@ -22,7 +22,7 @@ from tests.model.things import CODES
 from tests.model.worlds import Memory, Rocks, World
 from tests.support import effort
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 #: The calls by which everything is looked at after each step.
 LOOKS = {"list_runs", "list_hooks", "list_events"}

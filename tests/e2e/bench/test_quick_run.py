@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 #: The first of these tests waits for the whole run.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

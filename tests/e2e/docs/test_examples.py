@@ -35,6 +35,7 @@ NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(
     page: Path, shared_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def measure(api: Api, number: int, times: dict[str, list[float]]) -> None:
         times.setdefault(name, []).append(perf_counter() - begin)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120 + MANY // 2_000)
 def test_hook_lookup_is_flat(tmp_path: Path) -> None:
     (tmp_path / "few").mkdir()

@@ -226,6 +226,7 @@ TOKENS = int(os.environ.get("HOOKD_TEST_TOKENS", "1000000"))
 BATCH, RUNS = 1024, 4
 
 
+@pytest.mark.long
 @pytest.mark.timeout(100 + TOKENS // 5_000)
 def test_hook_auto_tokens_unique(daemon: Daemon) -> None:
     """Many generated ones: no repeat, no pattern, nothing of the run in them."""
