@@ -30,12 +30,13 @@ from tests.e2e.docs.pages import KINDS, ROOT, Block, blocks, differs, pages
 from tests.support.api import unique
 from tests.support.daemon import Daemon
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 PAGES = [pytest.param(page, id=str(page.relative_to(ROOT))) for page in pages()]
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(
     page: Path, shared_daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
