@@ -118,7 +118,10 @@ def serve(
         # Late, so that --help and a bad flag need no store and no gRPC.
         from hookd_daemon import server  # noqa: PLC0415
 
-    return server.run(settings)
+    try:
+        return server.run(settings)
+    finally:
+        gc.enable()
 
 
 @contextmanager
