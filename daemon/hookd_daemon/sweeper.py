@@ -39,7 +39,11 @@ class Sweeper:
         self._backend = backend
         # Behind this key are all timers that have not fired.
         self._after = b""
-        self._news = backend.store.subscribe(topics.TIMERS)
+        # From this key on there may be garbage; None when there is none.
+        self._garbage: bytes | None = keys.GARBAGE
+        # Garbage was left since the search for it began.
+        self._littered = False
+        self._news = backend.store.subscribe(topics.TIMERS, topics.GARBAGE)
         self._sweeping = asyncio.Lock()
 
     async def run(self) -> None:
@@ -75,7 +79,7 @@ class Sweeper:
         if due:
             await self._fire(due)
             self._after = due[-1][0]
-        more_garbage = await store.transact(collect_garbage, RECORDS_AT_ONCE)
+        more_garbage = await self._collect()
         if len(due) == TIMERS_AT_ONCE or more_garbage:
             await asyncio.sleep(0)
             return 0
@@ -83,6 +87,17 @@ class Sweeper:
         if next_ms is None:
             return None
         return max(next_ms - clock.now_ms(), 0) / 1000
+
+    async def _collect(self) -> bool:
+        """Removes some of what old runs have left; True when there may be more."""
+        self._littered |= topics.GARBAGE in self._news.named()
+        if self._garbage is None and self._littered:
+            self._garbage, self._littered = keys.GARBAGE, False
+        if self._garbage is not None:
+            self._garbage = await self._backend.store.transact(
+                collect_garbage, self._garbage, RECORDS_AT_ONCE
+            )
+        return self._garbage is not None or self._littered
 
     async def _fire(self, due: Due) -> None:
         moments = {timer.project: self._backend.moment(timer.project) for _, timer in due}

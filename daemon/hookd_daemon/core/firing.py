@@ -117,7 +117,7 @@ async def _remove_run(run: RunState, moment: Moment, timer: TimerRecord) -> str:
         run.tx.add(keys.usage(run.project, usage.PAYLOAD_BYTES), -record.payload_bytes)
     garbage = GarbageRecord(project=run.project)
     run.tx.put(keys.garbage(run.uid), garbage.SerializeToString())
-    run.tx.notify(topics.TIMERS)
+    run.tx.notify(topics.GARBAGE)
     return "run removed"
 
 
@@ -131,28 +131,35 @@ _ACTIONS = {
 }
 
 
-async def collect_garbage(tx: Tx, limit: int) -> bool:
-    """Removes at most about ``limit`` records of runs that are gone.
+async def collect_garbage(tx: Tx, begin: bytes, limit: int) -> bytes | None:
+    """Removes at most about ``limit`` records of a run that is gone.
+
+    Args:
+        tx: the transaction.
+        begin: the key from which on to look for such a run. What is gone before
+            it would have to be passed over again each time: RocksDB keeps a mark
+            of every key that was deleted until it compacts.
+        limit: how many records.
 
     Returns:
-        True when there may be more to remove.
+        Where to go on; None when there is nothing from ``begin`` on.
     """
-    pairs = await tx.scan(keys.GARBAGE, end_of(keys.GARBAGE), 1)
+    pairs = await tx.scan(begin, end_of(keys.GARBAGE), 1)
     if not pairs:
-        return False
+        return None
     key, value = pairs[0]
     uid = keys.uid_of(key)
     if await _drop_receipts(tx, GarbageRecord.FromString(value).project, uid, limit):
-        return True
+        return key
     for table in (keys.EVENT, keys.CHUNK, keys.STREAM, keys.STEP, keys.RUN_TIMER, keys.CHILD):
         prefix = table + keys.number(uid)
         found = await tx.scan(prefix, end_of(prefix), limit)
         for old, _ in found:
             tx.delete(old)
         if found:
-            return True
+            return key
     tx.delete(key)
-    return True
+    return key + b"\0"
 
 
 async def _drop_receipts(tx: Tx, project: str, uid: int, limit: int) -> bool:

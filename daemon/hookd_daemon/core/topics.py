@@ -48,4 +48,7 @@ def step_dropped(uid: int, step_id: str) -> Topic:
 
 
 TIMERS: Topic = "timers"
-"""A timer was set that may be due before all others, or garbage was left."""
+"""A timer was set that may be due before all others."""
+
+GARBAGE: Topic = "garbage"
+"""A run was removed whose records are still to go."""
