@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from hookd.command_line import too_many_words
 
 from hookd_daemon import config
 from hookd_daemon.auth.commands import app as keys_app
@@ -182,12 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result_action="return_value",
         )
     except UnusedCliTokensError as error:
-        # It calls words "tokens", which are something else here.
-        command = " ".join(("hookd", *(error.command_chain or ())))
-        words = " ".join(error.unused_tokens or ())
-        return _complain(
-            f"{command} takes no {words}; see {command} --help", ConfigError.exit_status
-        )
+        return _complain(too_many_words("hookd", error), ConfigError.exit_status)
     except CycloptsError as error:
         return _complain(" ".join(str(error).split()), ConfigError.exit_status)
     except StartupError as error:

@@ -15,6 +15,7 @@ from hookd.cli.context import Context, duration
 from hookd.cli.exits import HELP, Exit, exit_code
 from hookd.cli.output import Output, shown
 from hookd.client import DEFAULT_ADDRESS, DEFAULT_PROJECT, connect
+from hookd.command_line import too_many_words
 from hookd.errors import HookdError, InvalidArgumentError, UnavailableError
 from hookd.tls import Tls
 
@@ -133,10 +134,7 @@ def run(words: Sequence[str]) -> int:
         app.meta(list(words), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except UnusedCliTokensError as error:
-        # It calls words "tokens", which are something else here.
-        command = " ".join(("hookctl", *(error.command_chain or ())))
-        words = " ".join(error.unused_tokens or ())
-        return _complain(f"{command} takes no {words}; see {command} --help", Exit.USAGE)
+        return _complain(too_many_words("hookctl", error), Exit.USAGE)
     except CycloptsError as error:
         return _complain(str(error), Exit.USAGE)
     except HookdError as error:
