@@ -67,6 +67,17 @@ CALLS = {
 }
 
 
+async def one_behind(
+    world: World, disk: Disk, name: str
+) -> tuple[asyncio.Task[bytes], asyncio.Task[bytes]]:
+    """A claim whose flush is under way, and a call that came too late for that."""
+    first = asyncio.create_task(create(world, "a", "first"))
+    await disk.flush_begins()
+    late = asyncio.create_task(CALLS[name](world))
+    await settled(late)
+    return first, late
+
+
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_plain_claim_waits_for_its_flush(world: World, disk: Disk, name: str) -> None:
     before = len(world.answers)
@@ -86,10 +97,7 @@ async def test_a_plain_claim_waits_for_its_flush(world: World, disk: Disk, name:
 async def test_a_plain_claim_waits_for_a_flush_that_began_after_it(
     world: World, disk: Disk, name: str
 ) -> None:
-    first = asyncio.create_task(create(world, "a", "first"))
-    await disk.flush_begins()
-    late = asyncio.create_task(CALLS[name](world))
-    await settled(late)
+    first, late = await one_behind(world, disk, name)
     disk.go.release()
     await first
     await disk.flush_begins()
@@ -118,10 +126,7 @@ async def test_plain_claims_behind_a_flush_that_fails_are_refused(
     world: World, disk: Disk, name: str
 ) -> None:
     """They were held back for the next flush, and none comes."""
-    first = asyncio.create_task(create(world, "a", "first"))
-    await disk.flush_begins()
-    late = asyncio.create_task(CALLS[name](world))
-    await settled(late)
+    first, late = await one_behind(world, disk, name)
     disk.broken = OSError(5, "Input/output error")
     disk.go.release()
     for call in (first, late):

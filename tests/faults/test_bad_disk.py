@@ -208,6 +208,13 @@ def test_a_read_only_directory(unprivileged: FaultyDaemon, part: str) -> None:
     assert Api(daemon.channel()).run("run").run_id == "run"
 
 
+def crowd_at(daemon: Daemon, address: str, stack: ExitStack) -> list[socket.socket]:
+    """Gives a daemon descriptors for eight files more, and opens more connections than that."""
+    limit(daemon, resource.RLIMIT_NOFILE, descriptors(daemon) + 8)
+    host, port = address.rsplit(":", 1)
+    return [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)]
+
+
 def test_no_descriptors_for_more_connections(tmp_path: Path) -> None:
     """Who is connected is served on, and who comes is, as soon as there is room."""
     with ExitStack() as stack:
@@ -215,11 +222,7 @@ def test_no_descriptors_for_more_connections(tmp_path: Path) -> None:
         api = Api(daemon.channel(), "p")
         api.start("run")
         before = descriptors(daemon)
-        limit(daemon, resource.RLIMIT_NOFILE, before + 8)
-        host, port = daemon.address.rsplit(":", 1)
-        crowd = [
-            stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)
-        ]
+        crowd = crowd_at(daemon, daemon.address, stack)
         eventually(lambda: descriptors(daemon) >= before + 8)
         eventually(lambda: "no file descriptor is left" in daemon.log)
         for i in range(50):
@@ -241,12 +244,7 @@ def test_no_descriptors_for_http(tmp_path: Path) -> None:
         daemon = stack.enter_context(running(tmp_path))
         api = Api(daemon.channel(), "p")
         api.start("run")
-        before = descriptors(daemon)
-        limit(daemon, resource.RLIMIT_NOFILE, before + 8)
-        host, port = daemon.http.rsplit(":", 1)
-        crowd = [
-            stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(40)
-        ]
+        crowd = crowd_at(daemon, daemon.http, stack)
         said = "no connection can be accepted: Too many open files"
         eventually(lambda: daemon.log.count(said) >= 3)
         assert daemon.log.count(said) < 10

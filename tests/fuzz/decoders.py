@@ -43,7 +43,8 @@ from tests.fuzz.tables import PREFIXES, TABLES, Part, check_range, check_read, c
 Decoder = Callable[[bytes], None]
 
 _BASE = "http://127.0.0.1:1"
-_POSTS = [route for route in ROUTES if route.has_body]
+#: The routes with a body, as ``json_bodies`` numbers them.
+POSTS = [route for route in ROUTES if route.has_body]
 _folder = Path(tempfile.mkdtemp(prefix="hookd-fuzz-"))
 
 
@@ -124,7 +125,7 @@ def page_tokens(data: bytes) -> None:
 def json_bodies(data: bytes) -> None:
     """A body of JSON is refused, or is a message that is the same when it is written and read."""
     source = Source(data)
-    route = _POSTS[source.number() % len(_POSTS)]
+    route = POSTS[source.number() % len(POSTS)]
     request = route.new_request()
     try:
         fill_from_body(route, request, source.rest())

@@ -10,14 +10,13 @@ from hookd.v1 import hook_service_pb2 as pb
 from hookd.v1.common_pb2 import HookSpec
 from hookd.webhook_request import MEDIA_TYPE
 from hookd_daemon.api.paging import page_token
-from hookd_daemon.http.rest.routes import ROUTES
 from hookd_daemon.records.v1.records_pb2 import ClaimRecord
 from hookd_daemon.store.rocks import wal
 from hookd_daemon.store.rocks.plain import Kind
 
+from tests.fuzz.decoders import POSTS
 from tests.fuzz.tables import TABLES
 
-_POSTS = [route for route in ROUTES if route.has_body]
 _WHOLE = {"run_id": "r", "workflow": "w", "input": {"a": [1.5, None]}, "lease": "1m30s"}
 _WHOLE |= {
     "claims": [{"token": "t", "ttl": 60, "hold_after": "1d", "metadata_raw": {"data": "AA=="}}]
@@ -82,7 +81,7 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     "page-tokens": [_packed("f", page_token(b"f", position)) for position in (b"r-1", b"\xff\0")],
     "json-bodies": [
         _packed(number) + json.dumps(body).encode()
-        for number, route in enumerate(_POSTS)
+        for number, route in enumerate(POSTS)
         for body in (_WHOLE, route.example)
     ],
     "urls": [
